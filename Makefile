@@ -1,0 +1,65 @@
+# `make run` and `make test` are all a newcomer needs; both install what is missing first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run dev mlflow tensorboard test lint types imports unit pipeline bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Remedy: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(INSTALLED) ## create .venv from the lock file
+
+run: $(INSTALLED) ## retrain both universes on the bundled real bars
+	$(BIN)/toto-ops retrain
+
+dev: $(INSTALLED) ## Dagster UI on http://127.0.0.1:3000
+	$(BIN)/toto-ops dev
+
+mlflow: $(INSTALLED) ## MLflow UI on http://127.0.0.1:5000
+	$(BIN)/toto-ops mlflow
+
+tensorboard: $(INSTALLED) ## TensorBoard on http://127.0.0.1:6006
+	$(BIN)/toto-ops tensorboard
+
+test: lint types imports unit pipeline ## lint, types, import contracts and every test
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+unit: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2
+
+pipeline: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pipeline
+
+bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
+	$(BIN)/python tests/benchmarks/bench_features.py
+
+lock: ## rebuild requirements.lock from pyproject.toml in a fresh environment
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	build/lock/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev,bench]'
+	{ echo '# Made by `make lock`. torch is pinned: a newer one would bring its CUDA packages along.'; \
+	  build/lock/bin/python -m pip freeze --all --exclude toto-ops --exclude pip | sed 's/+cpu$$//'; } > requirements.lock
+
+clean: ## remove the environment and caches; what is stored in .toto stays
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Dagster assets: thin adapters that call one step of `toto_ops.pipeline` each and show what it made."""

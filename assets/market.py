@@ -1,0 +1,170 @@
+"""Group `market`: bars, features, panel, and the checks that say whether they can be trusted."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.metadata import table
+from assets.partitions import asset_key, symbol_partitions
+from assets.resources import TotoOps, as_of_tag
+from toto_ops.universes import Universe
+
+GROUP = "market"
+MINIMUM_HEALTH = 0.5
+"""A newest bar whose data health index is below this is shown red; it informs and does not block."""
+
+
+def market_assets(universe: Universe) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
+    """Bars, features and panel of one universe, with their checks."""
+    return [_bars(universe), _coverage(universe), _features(universe), _panel(universe)]
+
+
+def _bars(universe: Universe) -> dg.AssetsDefinition:
+    key, partitions = asset_key(universe, "bars"), symbol_partitions(universe.name)
+    quality = dg.AssetCheckSpec("quality", asset=key, partitions_def=partitions, description="Great Expectations suite of one symbol's bars")
+
+    @dg.asset(
+        key=key,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"polars", "parquet", "great_expectations"},
+        owners=["team:toto-ops"],
+        description="Validated OHLCV bars per symbol. A symbol that fails its suite is quarantined: it writes nothing, "
+        "is absent from this retraining, and what was stored of it before stays.",
+        check_specs=[quality],
+    )
+    def bars(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
+        from toto_ops.pipeline.market_steps import ingest
+
+        ingested = ingest(toto.project(), toto.retraining(context, universe), universe, context.partition_keys, as_of_tag(context))
+        docs = dg.MetadataValue.url((ingested.data_docs / "index.html").as_uri())
+        for result in ingested.results:
+            entry = result.entry
+            context.add_asset_metadata(
+                {
+                    "status": entry.status,
+                    "dagster/row_count": entry.rows,
+                    "first_close": str(entry.first_close),
+                    "last_close": str(entry.last_close),
+                    "ended": entry.ended,
+                    "change": result.change or "none",
+                    "content_hash": entry.bars or "",
+                    "reason": "; ".join(entry.reasons) or "none",
+                    "warnings": "; ".join(entry.warnings) or "none",
+                    "as_of": ingested.as_of.isoformat(),
+                    "data_docs": docs,
+                },
+                asset_key=key,
+                partition_key=entry.symbol,
+            )
+            yield dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name="quality",
+                passed=entry.status == "included",
+                partition=entry.symbol,
+                blocking=False,
+                description="; ".join(entry.reasons or entry.warnings) or "every expectation met",
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata={"warnings": "; ".join(entry.warnings) or "none", "data_docs": docs},
+            )
+        yield dg.Output(None, output_name=quality.get_python_identifier())
+        yield dg.MaterializeResult(asset_key=key)
+
+    return bars
+
+
+def _coverage(universe: Universe) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset_key(universe, "bars"),
+        name="coverage",
+        blocking=True,
+        description="Enough symbols are healthy to retrain the universe; otherwise nothing downstream runs",
+    )
+    def coverage(context: dg.AssetCheckExecutionContext, toto: TotoOps) -> dg.AssetCheckResult:
+        from toto_ops.pipeline.market_steps import coverage_of, snapshot_of
+
+        snapshot = snapshot_of(toto.project(), toto.retraining(context, universe), universe)
+        result = coverage_of(snapshot, universe)
+        return dg.AssetCheckResult(
+            passed=result.sufficient,
+            description=f"{result.share:.0%} of the symbols take part, {result.required:.0%} are required",
+            metadata={
+                "share": result.share,
+                "required": result.required,
+                "quarantined": table([{"symbol": symbol, "reason": "; ".join(why)} for symbol, why in result.quarantined.items()]),
+            },
+        )
+
+    return coverage
+
+
+def _features(universe: Universe) -> dg.AssetsDefinition:
+    key, partitions = asset_key(universe, "features"), symbol_partitions(universe.name)
+    health = dg.AssetCheckSpec("health", asset=key, partitions_def=partitions, description="Data health index of the newest bar")
+
+    @dg.asset(
+        key=key,
+        deps=[asset_key(universe, "bars")],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=GROUP,
+        kinds={"polars", "parquet"},
+        owners=["team:toto-ops"],
+        description="The 30 causal market features per bar: returns, indicators, volatility regime, data health, sentiment.",
+        check_specs=[health],
+    )
+    def features(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
+        from toto_ops.pipeline.feature_steps import make_features
+
+        made = make_features(toto.project(), toto.retraining(context, universe), universe)
+        for one in made:
+            context.add_asset_metadata(
+                {"dagster/row_count": one.rows, "health": one.health, "recent_health": one.recent_health, "reused": one.reused},
+                asset_key=key,
+                partition_key=one.symbol,
+            )
+            yield dg.AssetCheckEvaluation(
+                asset_key=key,
+                check_name="health",
+                passed=one.recent_health >= MINIMUM_HEALTH,
+                partition=one.symbol,
+                blocking=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"data health index {one.recent_health:.2f} at the newest bar, {one.health:.2f} on average",
+                metadata={"recent_health": one.recent_health, "mean_health": one.health},
+            )
+        for symbol in set(context.partition_keys) - {one.symbol for one in made}:
+            context.add_asset_metadata({"status": "quarantined"}, asset_key=key, partition_key=symbol)
+        yield dg.Output(None, output_name=health.get_python_identifier())
+        yield dg.MaterializeResult(asset_key=key)
+
+    return features
+
+
+def _panel(universe: Universe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(universe, "panel"),
+        deps=[dg.AssetDep(asset_key(universe, "features"), partition_mapping=dg.AllPartitionMapping())],
+        group_name=GROUP,
+        kinds={"numpy"},
+        owners=["team:toto-ops"],
+        description="Features and prices of all symbols on one time grid, `[T, A, F]` with a mask, joined by timestamp.",
+    )
+    def panel(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
+        from toto_ops.pipeline.feature_steps import make_panel
+
+        made = make_panel(toto.project(), toto.retraining(context, universe), universe)
+        return dg.MaterializeResult(
+            metadata={
+                "symbols": ", ".join(made.symbols),
+                "dagster/row_count": made.rows,
+                "features": made.features,
+                "first_close": made.first_close.isoformat(),
+                "last_close": made.last_close.isoformat(),
+                "share_masked": made.share_masked,
+                "reused": made.reused,
+            }
+        )
+
+    return panel

@@ -1,0 +1,1 @@
+"""Composition root: puts assets, jobs, schedules, sensors and resources together, and launches retrainings."""

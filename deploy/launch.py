@@ -1,0 +1,193 @@
+"""Launch retrainings from the command line over the same Dagster instance the UI shows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock, Timeout
+
+from toto_ops.configuration import Settings
+from toto_ops.errors import BusyError
+from toto_ops.pipeline.project import Project
+from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+LAUNCHER_TAG = "toto/launcher"
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """Progress of one step of a run, for whoever displays it."""
+
+    universe: str
+    step: str
+    status: Literal["planned", "started", "succeeded", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one universe's launch ended."""
+
+    universe: str
+    status: Literal["retrained", "up_to_date", "failed"]
+    reason: str
+    retrain_id: str | None = None
+    failures: tuple[str, ...] = ()
+
+
+def prepare_instance(settings: Settings) -> dg.DagsterInstance:
+    """Install `deploy/dagster.yaml` into DAGSTER_HOME, export the environment steps inherit, and open the instance."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["TOTO_HOME"] = settings.home
+    os.environ["TOTO_ENV"] = settings.env
+    os.environ["TOTO_CONFIG_DIR"] = str(settings.config_dir)
+    os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
+    import dagster as dg
+
+    return dg.DagsterInstance.get()
+
+
+def retrain(
+    project: Project,
+    universe: Universe,
+    *,
+    force: bool,
+    as_of: datetime | None,
+    on_event: Callable[[StepEvent], None],
+) -> Launch:
+    """Retrain one universe through Dagster, or say that nothing changed.
+
+    Raises
+    ------
+    BusyError
+        If another retraining of this universe is in progress.
+    """
+    instance = prepare_instance(project.settings)
+    locks = project.settings.local_root / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"{universe.name}.lock", timeout=0):
+            return _retrain_locked(instance, project, universe, force=force, as_of=as_of, on_event=on_event)
+    except Timeout as error:
+        raise BusyError(
+            "another retraining is in progress", where=universe.name, remedy="wait for it; `make dev` shows how far it is"
+        ) from error
+
+
+def _retrain_locked(
+    instance: dg.DagsterInstance,
+    project: Project,
+    universe: Universe,
+    *,
+    force: bool,
+    as_of: datetime | None,
+    on_event: Callable[[StepEvent], None],
+) -> Launch:
+    from assets.partitions import range_tags, reconcile_partitions
+    from assets.resources import AS_OF_TAG, UNIVERSE_TAG
+    from toto_ops.pipeline.retraining_decision import assess
+
+    _settle_unfinished_runs(instance, universe)
+    assessment = assess(project, universe)
+    if not assessment.stale and not force:
+        return Launch(universe.name, "up_to_date", assessment.reason)
+    reconcile_partitions(instance, universe, assessment.symbols)
+    tags = {
+        **range_tags(instance, universe),
+        UNIVERSE_TAG: universe.name,
+        LAUNCHER_TAG: _launcher(),
+        "toto/reason": (assessment.reason if assessment.stale else "forced")[:200],
+    }
+    if as_of is not None:
+        tags[AS_OF_TAG] = as_of.isoformat()
+    run_id, success, failures = _execute(instance, universe, tags, on_event)
+    return Launch(universe.name, "retrained" if success else "failed", tags["toto/reason"], run_id, failures)
+
+
+def _execute(
+    instance: dg.DagsterInstance, universe: Universe, tags: dict[str, str], on_event: Callable[[StepEvent], None]
+) -> tuple[str, bool, tuple[str, ...]]:
+    """Run the job to its end while its events are handed to `on_event`."""
+    import dagster as dg
+    from assets.jobs import retrain_job_name
+
+    job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(instance, universe, tags, done, on_event), daemon=True)
+    watcher.start()
+    try:
+        with dg.execute_job(job, instance=instance, tags=tags, raise_on_error=False) as result:
+            failures = tuple(
+                f"{event.step_key}: {event.step_failure_data.error.to_string() if event.step_failure_data.error else 'no detail'}"
+                for event in result.all_events
+                if event.is_step_failure
+            )
+            return result.run_id, result.success, failures
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _watch(
+    instance: dg.DagsterInstance, universe: Universe, tags: dict[str, str], done: threading.Event, on_event: Callable[[StepEvent], None]
+) -> None:
+    import dagster as dg
+
+    kinds: dict[dg.DagsterEventType, Literal["started", "succeeded", "failed", "skipped"]] = {
+        dg.DagsterEventType.STEP_START: "started",
+        dg.DagsterEventType.STEP_SUCCESS: "succeeded",
+        dg.DagsterEventType.STEP_FAILURE: "failed",
+        dg.DagsterEventType.STEP_SKIPPED: "skipped",
+    }
+    seen = 0
+    run_id: str | None = None
+    finished = False
+    while not finished:
+        finished = done.wait(POLL_SECONDS)
+        if run_id is None:
+            runs = instance.get_runs(dg.RunsFilter(tags={LAUNCHER_TAG: tags[LAUNCHER_TAG], "toto/universe": universe.name}), limit=1)
+            run_id = runs[0].run_id if runs else None
+        if run_id is None:
+            continue
+        events = instance.all_logs(run_id, of_type=set(kinds))
+        for event in events[seen:]:
+            dagster_event = event.get_dagster_event()
+            on_event(StepEvent(universe.name, dagster_event.step_key or "", kinds[dagster_event.event_type]))
+        seen = len(events)
+
+
+def _settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) -> None:
+    """Report runs failed whose launcher on this host is gone, and refuse to start beside one that is alive.
+
+    The lock of this universe is held by the caller, so an unfinished run launched from this host's command line has
+    lost its process.
+    """
+    import dagster as dg
+
+    unfinished = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in instance.get_runs(dg.RunsFilter(tags={"toto/universe": universe.name}, statuses=unfinished)):
+        if run.tags.get(LAUNCHER_TAG, "").startswith(f"{socket.gethostname()}:"):
+            instance.report_run_failed(run, "The process that launched this run is gone; the run was reported failed before the next one.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        else:
+            raise BusyError(
+                f"run {run.run_id} is {run.status.value.lower()}", where=universe.name, remedy="wait for it, or cancel it in the Dagster UI"
+            )
+
+
+def _launcher() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"

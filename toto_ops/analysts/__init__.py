@@ -1,0 +1,1 @@
+"""The analysts, their weighted vote and the decision history it leaves."""

@@ -1,0 +1,16 @@
+"""Puts the commands together. Imports stay light: every command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from toto_ops.cli import data, predict, registry, retrain, servers
+
+app = typer.Typer(name="toto-ops", help="Retrain, judge, promote and serve trading policies.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.command("retrain")(retrain.retrain)
+app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+app.add_typer(registry.app, name="registry")
+app.command("dev")(servers.dev)
+app.command("mlflow")(servers.mlflow)
+app.command("tensorboard")(servers.tensorboard)

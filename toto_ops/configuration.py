@@ -1,0 +1,129 @@
+"""Typed configuration: environment settings, strict YAML models and their overlays.
+
+Every YAML file is read into a pydantic model that refuses unknown keys. An error names the file, the key and
+the remedy, because configuration is edited by people at bad moments.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from upath import UPath
+
+from toto_ops.errors import ConfigError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+SCHEMA_VERSIONS = (1,)
+"""Readable schema versions: the present one and, once there is one, its predecessor."""
+
+
+class StrictModel(BaseModel):
+    """Immutable model that refuses unknown keys: a misspelt setting must not be ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class VersionedModel(StrictModel):
+    """Top level of a configuration file or a stored manifest."""
+
+    schema_version: int = 1
+
+    @field_validator("schema_version")
+    @classmethod
+    def _readable(cls, version: int) -> int:
+        if version not in SCHEMA_VERSIONS:
+            raise ValueError(f"schema_version {version} cannot be read; this release reads {SCHEMA_VERSIONS}")
+        return version
+
+
+class Settings(BaseSettings):
+    """Where things are, from the environment alone. `TOTO_HOME` may be a local path or `s3://...`."""
+
+    model_config = SettingsConfigDict(env_prefix="TOTO_", frozen=True)
+
+    home: str = Field(default=str(PROJECT_ROOT / ".toto"), description="root of everything stored")
+    env: Literal["local", "prod", "test"] = Field(default="local", description="which overlay of deploy/config/env applies")
+    config_dir: Path = Field(default=PROJECT_ROOT / "deploy" / "config")
+    mlflow_tracking_uri: str | None = Field(default=None, description="MLflow server; default SQLite under home")
+    torch_threads: int = Field(default=1, ge=1, description="torch threads per step; times concurrency <= cores")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: str) -> str:
+        return home if "://" in home else str(Path(home).expanduser().resolve())
+
+    @cached_property
+    def root(self) -> UPath:
+        return UPath(self.home)
+
+    @property
+    def local_root(self) -> Path:
+        """Local folder for what must be local: the Dagster instance, locks, the default MLflow database."""
+        return Path(self.home) if "://" not in self.home else PROJECT_ROOT / ".toto"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.local_root / "dagster"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.local_root / 'mlflow.db'}"
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping; an absent, unparsable or non-mapping file is a `ConfigError` that names it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot be read ({error})", where=str(path), remedy="restore the file or set TOTO_CONFIG_DIR"
+        ) from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"is not valid YAML ({error})", where=str(path), remedy="mend the marked line") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError("must hold a mapping of keys to values", where=str(path), remedy="start from the bundled file")
+    return content
+
+
+def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge `over` into `base`, key by key and recursively; lists and scalars replace."""
+    merged = dict(base)
+    for key, value in over.items():
+        both_mappings = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = overlay(merged[key], value) if both_mappings else value
+    return merged
+
+
+def parse_config(content: dict[str, Any], model: type[Model], path: Path) -> Model:
+    """Validate a mapping against `model`; the `ConfigError` lists every offending key of the file."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(_describe(fault) for fault in error.errors())
+        raise ConfigError(faults, where=str(path), remedy="correct the named keys; see docs/configuration.md") from error
+
+
+def read_config(path: Path, model: type[Model]) -> Model:
+    """Read and validate one YAML file."""
+    return parse_config(read_yaml(path), model, path)
+
+
+def _describe(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+    if fault["type"] == "extra_forbidden":
+        return f"key `{key}` is unknown"
+    if fault["type"] == "missing":
+        return f"key `{key}` is missing"
+    return f"key `{key}`: {fault['msg']} (got {fault['input']!r:.80})"

@@ -1,0 +1,1 @@
+"""The one honest judge: splits, backtests, metrics, baselines, gates and the report."""

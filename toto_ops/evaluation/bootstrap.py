@@ -1,0 +1,115 @@
+"""Block-bootstrap intervals: how much of a figure could be the luck of the sample.
+
+Returns of a policy depend on each other from bar to bar, so bars are resampled in blocks: the stationary bootstrap of
+Politis and Romano (1994), with geometric block lengths on the series bent into a circle. All resamples are drawn at
+once and every statistic is a function of the last axis, so an interval costs one vectorised call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from toto_ops.configuration import StrictModel
+from toto_ops.errors import InsufficientDataError
+
+Statistic = Callable[..., NDArray[np.float64]]
+"""Takes series as `[..., n]` and reduces the last axis."""
+
+MINIMUM_DEFINED = 0.5
+"""Share of the resamples on which a statistic must be defined before an interval is drawn from them."""
+
+
+class BootstrapConfig(StrictModel):
+    """How intervals are drawn."""
+
+    samples: int = Field(default=1000, ge=100, description="resamples")
+    block_length: float = Field(default=20.0, ge=1, description="mean bars per block; 1 is the bootstrap of independent bars")
+    level: float = Field(default=0.90, gt=0, lt=1, description="two-sided coverage")
+    seed: int = Field(default=20, ge=0)
+
+
+class Estimate(StrictModel):
+    """A figure and its bootstrap interval; None where it is not defined, such as the Sharpe ratio of cash."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def resample_indices(length: int, config: BootstrapConfig) -> NDArray[np.intp]:
+    """Bars of every resample, `[samples, length]`: the same configuration draws the same bars.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there is nothing to resample.
+    """
+    if length < 1:
+        raise InsufficientDataError("no bars to resample", remedy="judge on a longer span")
+    generator = np.random.default_rng(config.seed)
+    shape = (config.samples, length)
+    starts = generator.integers(length, size=shape)
+    is_start = generator.random(shape) < 1.0 / config.block_length
+    is_start[:, 0] = True
+    position = np.arange(length)
+    block_start = np.maximum.accumulate(np.where(is_start, position, 0), axis=1)
+    return (np.take_along_axis(starts, block_start, axis=1) + position - block_start) % length
+
+
+def estimate(value: float, resampled: NDArray[np.float64], level: float) -> Estimate:
+    """Percentile interval of a statistic from its values on the resamples.
+
+    Parameters
+    ----------
+    value
+        The statistic on the sample itself; not finite where it is undefined.
+    resampled
+        `[samples]`; not finite where the statistic is undefined on a resample.
+    level
+        Two-sided coverage.
+    """
+    if not np.isfinite(value):
+        return Estimate(value=None)
+    defined = resampled[np.isfinite(resampled)]
+    if defined.size < MINIMUM_DEFINED * resampled.size:
+        return Estimate(value=float(value))
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value=float(value), low=float(low), high=float(high))
+
+
+def block_estimate(statistic: Statistic, series: tuple[NDArray[np.float64], ...], config: BootstrapConfig) -> Estimate:
+    """Estimate a statistic of one or several series that are resampled together, bar by bar.
+
+    Parameters
+    ----------
+    statistic
+        Takes as many series as are given.
+    series
+        Each `[n]`; the same bars are drawn from all of them, so that what happened together stays together.
+    """
+    if len(series[0]) == 0:
+        return Estimate(value=None)
+    indices = resample_indices(len(series[0]), config)
+    return estimate(float(statistic(*series)), statistic(*(values[indices] for values in series)), config.level)
+
+
+def paired_difference(
+    statistic: Statistic,
+    one: NDArray[np.float64],
+    other: NDArray[np.float64],
+    config: BootstrapConfig,
+) -> Estimate:
+    """Estimate `statistic(one) - statistic(other)` on the same bars: what both lived through cancels.
+
+    Parameters
+    ----------
+    one, other
+        `[n]` each, bar by bar of the same span.
+    """
+    if one.shape != other.shape:
+        raise ValueError(f"paired series must cover the same bars, got {one.shape} and {other.shape}")
+    return block_estimate(lambda left, right: statistic(left) - statistic(right), (one, other), config)

@@ -1,0 +1,1 @@
+"""Causal features per bar, the 34-feature state and the aligned panel."""

@@ -1,0 +1,100 @@
+"""The snapshot: which bars, of which symbols, one retraining works on.
+
+Bars are stored per symbol; the snapshot says for every symbol of the universe whether it takes part and with which
+content. A quarantined symbol is listed with its reason and takes no part, whatever is stored of it from better days.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from toto_ops.configuration import StrictModel, VersionedModel
+from toto_ops.errors import StorageError
+from toto_ops.storage.hashing import value_hash
+from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.store import ArtefactKey, ArtefactRef
+
+
+class SnapshotEntry(StrictModel):
+    """One symbol in a snapshot."""
+
+    symbol: str
+    status: Literal["included", "quarantined"]
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    bars: str | None = None
+    """Content hash of the bars artefact; None when quarantined."""
+    inputs_hash: str | None = None
+    rows: int = 0
+    first_close: AwareDatetime | None = None
+    last_close: AwareDatetime | None = None
+    ended: bool = False
+    health: float = 0.0
+    """Mean data health index over the symbol's bars."""
+
+
+class Snapshot(VersionedModel):
+    """All entries of one retraining, sorted by symbol."""
+
+    universe: str
+    retrain_id: str
+    as_of: AwareDatetime
+    config_hash: str
+    entries: tuple[SnapshotEntry, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that take part."""
+        return tuple(entry.symbol for entry in self.entries if entry.status == "included")
+
+    @property
+    def quarantined(self) -> dict[str, tuple[str, ...]]:
+        return {entry.symbol: entry.reasons for entry in self.entries if entry.status == "quarantined"}
+
+    @property
+    def data_hash(self) -> str:
+        """Identity of the data alone: the same for two retrainings over the same bars."""
+        return value_hash({entry.symbol: entry.bars for entry in self.entries if entry.status == "included"})
+
+    @property
+    def coverage(self) -> float:
+        """Share of the universe's symbols that take part."""
+        return len(self.symbols) / len(self.entries) if self.entries else 0.0
+
+    def entry(self, symbol: str) -> SnapshotEntry:
+        for candidate in self.entries:
+            if candidate.symbol == symbol:
+                return candidate
+        raise StorageError(f"{symbol} is not in the snapshot", where=f"{self.universe} {self.retrain_id}")
+
+    def bars_ref(self, symbol: str) -> ArtefactRef:
+        """The bars of a symbol that takes part."""
+        entry = self.entry(symbol)
+        if entry.bars is None or entry.inputs_hash is None:
+            raise StorageError(f"{symbol} is quarantined: {'; '.join(entry.reasons)}", where=self.universe)
+        return ArtefactRef(ArtefactKey(self.universe, "bars", symbol), entry.bars, entry.inputs_hash)
+
+
+def record_entry(retraining: Retraining, entry: SnapshotEntry) -> None:
+    """Write one symbol's entry of the snapshot being built."""
+    retraining.store.write_document(f"{retraining.folder}/snapshot/{entry.symbol}.json", entry.model_dump(mode="json"))
+
+
+def read_snapshot(retraining: Retraining, config_hash: str) -> Snapshot:
+    """The snapshot of a retraining, assembled from its entries.
+
+    Raises
+    ------
+    StorageError
+        If `bars` has not run in this retraining.
+    """
+    entries = tuple(SnapshotEntry.model_validate(content) for _, content in retraining.store.documents(f"{retraining.folder}/snapshot"))
+    if not entries:
+        raise StorageError(
+            f"retraining {retraining.retrain_id} has no snapshot", where=retraining.universe, remedy="materialise `bars` in the same run first"
+        )
+    return Snapshot(
+        universe=retraining.universe, retrain_id=retraining.retrain_id, as_of=retraining.as_of, config_hash=config_hash, entries=entries
+    )

@@ -1,0 +1,204 @@
+"""Where raw bars come from: folders with one CSV per symbol, listed once when the source is opened.
+
+A source that cannot be listed raises; it is never taken for a universe without symbols, because what follows from an
+empty universe is deletion. A file that cannot be used concerns its symbol alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from toto_ops.errors import BarDataError, SourceError, SymbolNameError
+from toto_ops.market.csv_reader import read_bars_csv
+from toto_ops.storage.hashing import file_digest, value_hash
+from toto_ops.universes import SampleSource, Universe, checked_symbol
+
+SAMPLE_FOLDER = Path(__file__).parent / "sample"
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a source holds."""
+
+    symbols: tuple[str, ...]
+    """Usable symbols, sorted."""
+    rejected: Mapping[str, str]
+    """Files that cannot become a symbol, and why: names not fit for a path, collisions once upper-cased."""
+
+
+class BarSource(Protocol):
+    """Gives the raw bars of symbols, good or bad."""
+
+    def discover(self) -> Discovery:
+        """Symbols the source held when it was opened."""
+        ...
+
+    def read(self, symbol: str) -> pl.DataFrame:
+        """Raw bars (`RAW_SCHEMA`) as the source has them.
+
+        Raises
+        ------
+        SymbolNameError
+            If the name is not fit for a path or stands for several files.
+        BarDataError
+            If this symbol is absent or cannot be read; other symbols are not concerned.
+        """
+        ...
+
+    def fingerprint(self, symbol: str) -> str:
+        """Hash that changes with the content behind `symbol`; far cheaper than reading it. Raises as `read` does."""
+        ...
+
+
+@dataclass(frozen=True)
+class CsvFolders:
+    """One CSV per symbol, in one folder or in consecutive ones whose bars follow each other.
+
+    Parameters
+    ----------
+    parts
+        Folders in the order of time.
+    timezone
+        IANA zone of timestamps that carry none.
+    files
+        The files of each symbol, in the order of `parts`.
+    rejected
+        File names that cannot become a symbol, and why.
+    """
+
+    parts: tuple[Path, ...]
+    timezone: str
+    files: Mapping[str, tuple[Path, ...]]
+    rejected: Mapping[str, str]
+
+    @classmethod
+    def open(cls, folder: Path, timezone: str = "UTC") -> CsvFolders:
+        """List `folder`, or its `train/` and `test/` folders.
+
+        Raises
+        ------
+        SourceError
+            If it is missing, unreadable, holds no CSV at all, or it is not clear which files count.
+        """
+        parts = _parts(folder)
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        rejected: dict[str, str] = {}
+        for part in parts:
+            claims = _claims(part, rejected)
+            for symbol, paths in claims.items():
+                files[symbol].extend(paths)
+        if not files and not rejected:
+            raise SourceError("holds no CSV file", where=str(folder), remedy="put one <SYMBOL>.csv per symbol there")
+        return cls(parts, timezone, {symbol: tuple(paths) for symbol, paths in sorted(files.items())}, rejected)
+
+    def discover(self) -> Discovery:
+        return Discovery(tuple(self.files), self.rejected)
+
+    def read(self, symbol: str) -> pl.DataFrame:
+        first, *later = self._paths(symbol)
+        bars = read_bars_csv(first, self.timezone)
+        for path in later:
+            bars = _continued(bars, read_bars_csv(path, self.timezone), path)
+        return bars
+
+    def fingerprint(self, symbol: str) -> str:
+        try:
+            return value_hash([[path.parent.name, file_digest(path)] for path in self._paths(symbol)])
+        except OSError as error:
+            raise BarDataError(
+                f"cannot be read ({error})", where=symbol, remedy="check that the file is there and readable"
+            ) from error
+
+    def _paths(self, symbol: str) -> tuple[Path, ...]:
+        name = checked_symbol(symbol)
+        if name in self.files:
+            return self.files[name]
+        where = ", ".join(str(part) for part in self.parts)
+        reasons = [reason for file, reason in self.rejected.items() if Path(file).stem.upper() == name]
+        if reasons:
+            raise SymbolNameError(f"{name} cannot be read: {reasons[0]}", where=where, remedy="keep one file for each symbol")
+        raise BarDataError(
+            f"there is no file for {name}", where=where, remedy=f"add {name}.csv or remove {name} from the universe"
+        )
+
+
+def open_source(universe: Universe) -> BarSource:
+    """The source a universe is configured with, listed now.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be listed.
+    """
+    if isinstance(universe.source, SampleSource):
+        return CsvFolders.open(SAMPLE_FOLDER / universe.source.folder)
+    return CsvFolders.open(universe.source.folder.expanduser(), universe.source.timezone)
+
+
+def _parts(folder: Path) -> tuple[Path, ...]:
+    names = {path.name for path in _listed(folder) if path.is_dir()} & {"train", "test"}
+    if not names:
+        return (folder,)
+    if names != {"train", "test"}:
+        missing = ({"train", "test"} - names).pop()
+        raise SourceError(
+            f"has no {missing}/ beside its other half", where=str(folder), remedy="give both train/ and test/, or neither"
+        )
+    if any(_is_csv(path) for path in _listed(folder)):
+        raise SourceError(
+            "holds CSV files beside train/ and test/",
+            where=str(folder),
+            remedy="move them into train/ or test/, or remove those folders",
+        )
+    return (folder / "train", folder / "test")
+
+
+def _claims(part: Path, rejected: dict[str, str]) -> dict[str, list[Path]]:
+    """The one file of each symbol in `part`; what is not usable goes to `rejected`, by its name within the source."""
+    claims: defaultdict[str, list[Path]] = defaultdict(list)
+    prefix = f"{part.name}/" if part.name in ("train", "test") else ""
+    for path in _listed(part):
+        if not _is_csv(path):
+            continue
+        try:
+            claims[checked_symbol(path.name[: -len(".csv")])].append(path)
+        except SymbolNameError as error:
+            rejected[prefix + path.name] = str(error)
+    for symbol, paths in claims.items():
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            rejected |= {prefix + path.name: f"{names} are all {symbol} once upper-cased" for path in paths}
+    return {symbol: paths for symbol, paths in claims.items() if len(paths) == 1}
+
+
+def _continued(earlier: pl.DataFrame, later: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """`earlier` followed by what `later` adds after its last bar; where both have bars they must be the same."""
+    end = earlier["timestamp"].max()
+    overlap = later.filter(pl.col("timestamp") <= end)
+    differing = overlap.join(earlier, on=overlap.columns, how="anti", nulls_equal=True)
+    if len(differing):
+        raise BarDataError(
+            f"{len(differing)} bars disagree with those of train/, first {differing['timestamp'].min():%Y-%m-%d %H:%M}",
+            where=str(path),
+            remedy="start test/ after train/ ends, or export both from the same source and adjustment",
+        )
+    return pl.concat([earlier, later.filter(pl.col("timestamp") > end)])
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise SourceError(
+            f"cannot be listed ({error.strerror})", where=str(folder), remedy="check the path, the mount and the permissions"
+        ) from error
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().endswith(".csv") and not path.is_dir()

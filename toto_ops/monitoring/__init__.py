@@ -1,0 +1,1 @@
+"""Decisions about the running system: what is stale, what should be retrained."""

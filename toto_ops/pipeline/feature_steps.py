@@ -1,0 +1,152 @@
+"""Bars to features per symbol, features to the aligned panel."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from toto_ops.features.compute import FeatureConfig, compute_features
+from toto_ops.features.panel import Panel
+from toto_ops.features.panel_builder import build_panel, load_panel, save_panel
+from toto_ops.features.sentiment import read_sentiment
+from toto_ops.market.bars import load_bars
+from toto_ops.market.snapshot import Snapshot
+from toto_ops.pipeline.market_steps import require_coverage, snapshot_of
+from toto_ops.pipeline.project import Project
+from toto_ops.storage.hashing import file_digest, value_hash
+from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.store import ArtefactRef
+from toto_ops.universes import CsvSource, Universe
+
+FEATURES_VERSION = "1"
+"""Raise when the same bars would give other features; stored ones are then computed anew."""
+
+PANEL_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class FeaturesMade:
+    """Features of one symbol."""
+
+    symbol: str
+    rows: int
+    health: float
+    """Mean data health index over all bars, 0 to 1."""
+    recent_health: float
+    """Data health index at the newest bar."""
+    reused: bool
+
+
+@dataclass(frozen=True)
+class PanelMade:
+    """The panel of a retraining."""
+
+    symbols: tuple[str, ...]
+    rows: int
+    features: int
+    first_close: datetime
+    last_close: datetime
+    share_masked: float
+    reused: bool
+
+
+def make_features(project: Project, retraining: Retraining, universe: Universe) -> tuple[FeaturesMade, ...]:
+    """Compute and record the features of every symbol of the snapshot; symbols whose inputs are unchanged are reused."""
+    snapshot = snapshot_of(project, retraining, universe)
+    store = retraining.store
+    hashes = {symbol: _features_inputs(snapshot, universe, symbol) for symbol in snapshot.symbols}
+    stored = {symbol: store.find(retraining.key("features", symbol), hashes[symbol]) for symbol in snapshot.symbols}
+    missing = tuple(symbol for symbol, ref in stored.items() if ref is None)
+    if missing:
+        fresh = _compute(retraining, universe, snapshot, missing).partition_by("symbol", as_dict=True)
+        for symbol in missing:
+            table = fresh[symbol,]
+            stored[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], lambda folder, t=table: _write_features(t, folder))
+    made = []
+    for symbol, ref in stored.items():
+        assert ref is not None  # noqa: S101 - every missing symbol was just computed
+        retraining.record(ref)
+        summary = json.loads((store.open(ref) / "summary.json").read_text())
+        made.append(FeaturesMade(symbol=symbol, reused=symbol not in missing, **summary))
+    return tuple(made)
+
+
+def make_panel(project: Project, retraining: Retraining, universe: Universe) -> PanelMade:
+    """Align the features of all symbols of the snapshot on one time grid.
+
+    Raises
+    ------
+    InsufficientDataError
+        If fewer symbols are healthy than the universe requires.
+    """
+    snapshot = snapshot_of(project, retraining, universe)
+    require_coverage(snapshot, universe)
+    store = retraining.store
+    refs = {symbol: retraining.ref("features", symbol) for symbol in snapshot.symbols}
+    inputs = value_hash({"features": {symbol: ref.content_hash for symbol, ref in refs.items()}, "version": PANEL_VERSION})
+
+    def write(folder: Path) -> None:
+        tables = [pl.read_parquet(store.local_folder(ref) / "features.parquet") for ref in refs.values()]
+        save_panel(build_panel(pl.concat(tables), snapshot.symbols), folder)
+
+    ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
+    retraining.record(ref)
+    panel = load_panel(store.local_folder(ref))
+    closes = pl.Series(panel.close_time).dt.replace_time_zone("UTC")
+    return PanelMade(
+        symbols=panel.symbols,
+        rows=panel.rows,
+        features=len(panel.feature_names),
+        first_close=closes[0],
+        last_close=closes[-1],
+        share_masked=float(1 - panel.mask.mean()),
+        reused=reused,
+    )
+
+
+def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:
+    """The panel this retraining works on."""
+    ref = retraining.ref("panel")
+    return load_panel(retraining.store.local_folder(ref)), ref
+
+
+def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str:
+    sentiment = _sentiment_path(universe, symbol)
+    return value_hash(
+        {
+            "bars": snapshot.bars_ref(symbol).content_hash,
+            "sentiment": file_digest(sentiment) if sentiment else None,
+            "calendar": [universe.calendar, universe.bar],
+            "config": FeatureConfig(),
+            "version": FEATURES_VERSION,
+        }
+    )
+
+
+def _sentiment_path(universe: Universe, symbol: str) -> Path | None:
+    if not isinstance(universe.source, CsvSource) or universe.source.sentiment_folder is None:
+        return None
+    path = universe.source.sentiment_folder / f"{symbol}.csv"
+    return path if path.exists() else None
+
+
+def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
+    bars = pl.concat(
+        load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all()) for symbol in symbols
+    )
+    published = [read_sentiment(path.parent, symbol) for symbol in symbols if (path := _sentiment_path(universe, symbol))]
+    return compute_features(bars, universe, pl.concat(published) if published else None, FeatureConfig())
+
+
+def _write_features(table: pl.DataFrame, folder: Path) -> None:
+    table.write_parquet(folder / "features.parquet", compression="zstd")
+    summary = {
+        "rows": table.height,
+        "health": float(table["data_health"].mean() or 0.0),
+        "recent_health": float(table["data_health"].tail(1).item() or 0.0),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, sort_keys=True))

@@ -1,0 +1,96 @@
+"""Bars in: ingest and validate every symbol, settle the snapshot, insist on enough healthy symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from toto_ops.errors import InsufficientDataError
+from toto_ops.market.data_docs import write_data_docs
+from toto_ops.market.ingest import IngestResult, ingest_universe, newest_close
+from toto_ops.market.snapshot import Snapshot, read_snapshot
+from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
+from toto_ops.pipeline.project import Project
+from toto_ops.storage.retraining import Retraining
+from toto_ops.universes import SampleSource, Universe
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What ingest did, symbol by symbol, and where its Data Docs are."""
+
+    as_of: datetime
+    results: tuple[IngestResult, ...]
+    data_docs: Path
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of a universe's symbols that take part in a retraining, against the share required."""
+
+    share: float
+    required: float
+    quarantined: dict[str, tuple[str, ...]]
+
+    @property
+    def sufficient(self) -> bool:
+        return self.share >= self.required
+
+
+def default_as_of(universe: Universe) -> datetime:
+    """The moment a retraining stands at unless told otherwise: now, or the newest close of the bundled sample."""
+    if isinstance(universe.source, SampleSource):
+        source = open_source(universe)
+        return newest_close(source, universe, universe_symbols(universe, source))
+    return datetime.now(UTC)
+
+
+def ingest(project: Project, retraining: Retraining, universe: Universe, symbols: Sequence[str], as_of: datetime | None) -> Ingested:
+    """Read, validate and store the bars of `symbols`, and write their entries of the snapshot.
+
+    A symbol with bad bars is quarantined with its reason; the others go on and nothing already stored changes.
+
+    Raises
+    ------
+    SourceError
+        If the source itself cannot be read.
+    """
+    moment = retraining.resolve_as_of(as_of or default_as_of(universe))
+    source = open_source(universe)
+    results = ingest_universe(source, retraining, universe, tuple(symbols), moment)
+    reports = tuple(result.report for result in results if result.report is not None)
+    docs = retraining.store.put(
+        retraining.key("data_docs"), retraining.retrain_id, lambda folder: write_data_docs(reports, folder, universe=universe.name)
+    )
+    retraining.record(docs)
+    return Ingested(moment, results, retraining.store.local_folder(docs))
+
+
+def snapshot_of(project: Project, retraining: Retraining, universe: Universe) -> Snapshot:
+    """The settled snapshot of this retraining."""
+    return read_snapshot(retraining, project.config_hash(universe))
+
+
+def coverage_of(snapshot: Snapshot, universe: Universe) -> Coverage:
+    return Coverage(snapshot.coverage, universe.minimum_coverage, snapshot.quarantined)
+
+
+def require_coverage(snapshot: Snapshot, universe: Universe) -> None:
+    """Stop a retraining that would learn from too few of its symbols.
+
+    Raises
+    ------
+    InsufficientDataError
+        Naming the quarantined symbols and their reasons.
+    """
+    coverage = coverage_of(snapshot, universe)
+    if not coverage.sufficient:
+        reasons = "; ".join(f"{symbol}: {', '.join(why)}" for symbol, why in coverage.quarantined.items())
+        raise InsufficientDataError(
+            f"only {coverage.share:.0%} of the symbols are healthy, {coverage.required:.0%} are required ({reasons})",
+            where=universe.name,
+            remedy="mend the named feeds, or lower minimum_coverage in universes.yaml if that is what you want",
+        )

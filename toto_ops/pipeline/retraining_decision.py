@@ -1,0 +1,81 @@
+"""What a retraining would use now, and whether that differs from what the last one used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
+from toto_ops.monitoring.staleness import Fingerprint, compare
+from toto_ops.pipeline.project import Project
+from toto_ops.universes import CsvSource, SampleSource, Universe
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The decision whether to retrain a universe now.
+
+    Attributes
+    ----------
+    stale, reason
+        The verdict of `toto_ops.monitoring.staleness.compare`.
+    symbols
+        Symbols the retraining would cover.
+    fingerprint
+        What it would use; stored when the retraining succeeds.
+    as_of_is_newest_close
+        The bundled sample stands at its newest close, whatever the clock says.
+    """
+
+    stale: bool
+    reason: str
+    symbols: tuple[str, ...]
+    fingerprint: Fingerprint
+    as_of_is_newest_close: bool
+
+
+def assess(project: Project, universe: Universe) -> Assessment:
+    """Decide whether anything changed since the last successful retraining.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot be read: that is never taken for an empty universe.
+    """
+    source = open_source(universe)
+    symbols = universe_symbols(universe, source)
+    current = _fingerprint(project, universe, {symbol: source.fingerprint(symbol) for symbol in symbols})
+    stored = project.store.read_document(_document(universe))
+    verdict = compare(Fingerprint.model_validate(stored["fingerprint"]) if stored else None, current)
+    return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
+
+
+def last_retraining(project: Project, universe: Universe) -> tuple[str, datetime] | None:
+    """Id and completion time of the last successful retraining, or None."""
+    stored = project.store.read_document(_document(universe))
+    return (str(stored["retrain_id"]), datetime.fromisoformat(stored["completed_at"])) if stored else None
+
+
+def remember(project: Project, universe: Universe, retrain_id: str, fingerprint: Fingerprint, completed_at: datetime) -> None:
+    """Note that a retraining with this fingerprint succeeded."""
+    project.store.write_document(
+        _document(universe),
+        {"retrain_id": retrain_id, "completed_at": completed_at.isoformat(), "fingerprint": fingerprint.model_dump(mode="json")},
+    )
+
+
+def _fingerprint(project: Project, universe: Universe, sources: dict[str, str]) -> Fingerprint:
+    from toto_ops.pipeline.versions import code_versions
+
+    sentiment = universe.source.sentiment_folder if isinstance(universe.source, CsvSource) else None
+    if sentiment is not None:
+        from toto_ops.storage.hashing import value_hash
+
+        marks = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(sentiment.glob("*.csv"))}
+        sources = {**sources, "(sentiment)": value_hash(marks)}
+    return Fingerprint(sources=sources, config_hash=project.config_hash(universe), code_versions=code_versions())
+
+
+def _document(universe: Universe) -> str:
+    return f"{universe.name}/last_retraining.json"

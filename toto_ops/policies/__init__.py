@@ -1,0 +1,1 @@
+"""The Policy contract and every policy network."""

@@ -1,0 +1,111 @@
+"""The Policy contract: all that evaluation, gates, registry and serving know of a model.
+
+A policy is a torch module from raw observations to decisions (its scaler is inside), with a manifest that says what
+it is. It is stored as safetensors plus JSON, never as a pickle, and every policy exports to ONNX the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import AwareDatetime, Field
+from torch import Tensor, nn
+
+from toto_ops.configuration import VersionedModel
+from toto_ops.errors import StorageError
+from toto_ops.features.state import STATE_SCHEMA
+from toto_ops.simulation.observation import Decision, Observation
+
+_KINDS: dict[str, type[Policy]] = {}
+
+
+class PolicyManifest(VersionedModel):
+    """What a stored policy is and where it came from."""
+
+    kind: str = Field(description="which Policy class loads it")
+    line: str = Field(description="line of models: bc, ...; `fallback` for the analysts' ensemble")
+    universe: str
+    symbols: tuple[str, ...]
+    observation_schema: str = STATE_SCHEMA
+    architecture: dict[str, Any] = Field(description="constructor arguments of the Policy class")
+    config: dict[str, Any] = Field(description="training configuration")
+    inputs_hash: str = Field(description="hash of everything that determined the weights")
+    data_hash: str
+    code_version: str
+    seed: int | None = None
+    knows_until: AwareDatetime | None = Field(description="latest close that influenced weights, scaler or selection; None: nothing fitted")
+    metrics: dict[str, float] = Field(default_factory=dict)
+    parent: str | None = None
+
+    def knows(self, moment: datetime) -> bool:
+        """Whether bars up to `moment` may have influenced this policy."""
+        return self.knows_until is not None and moment <= self.knows_until
+
+
+class Policy(nn.Module):
+    """Base of every policy: `forward` maps observation tensors to the tensors of a `Decision`.
+
+    Subclasses set `kind`, take only JSON-serialisable constructor arguments, and implement `forward`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in cls.__dict__:
+            _KINDS[cls.kind] = cls
+
+    @property
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """The constructor arguments, so that `type(self)(**architecture)` has the same shape."""
+
+    @abstractmethod
+    def forward(self, market: Tensor, account: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Tensors of `Observation` to tensors of `Decision`, in their order. Deterministic; ONNX-exportable."""
+
+    def act(self, observation: Observation) -> Decision:
+        """Decide for one bar in all accounts and symbols, without gradients."""
+        import torch
+
+        with torch.no_grad():
+            return Decision(*self(*observation))
+
+    def save(self, folder: Path, manifest: PolicyManifest) -> None:
+        """Write `policy.safetensors` and `policy.json` into an existing folder."""
+        from safetensors.torch import save_file
+
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "policy.safetensors")
+        (folder / "policy.json").write_text(manifest.model_dump_json(indent=1))
+
+    @classmethod
+    def restore(cls, folder: Path, manifest: PolicyManifest) -> Self:
+        """Rebuild a policy of this class from its folder."""
+        from safetensors.torch import load_file
+
+        policy = cls(**manifest.architecture)
+        policy.load_state_dict(load_file(folder / "policy.safetensors"))
+        policy.eval()
+        return policy
+
+
+def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
+    """Load any stored policy.
+
+    Raises
+    ------
+    StorageError
+        If the folder holds none, the kind is unknown or the manifest is of another schema version.
+    """
+    path = folder / "policy.json"
+    try:
+        manifest = PolicyManifest.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version") from error
+    if manifest.kind not in _KINDS:
+        raise StorageError(f"policy kind {manifest.kind!r} is unknown; known: {sorted(_KINDS)}", where=str(path), remedy="upgrade toto-ops")
+    return _KINDS[manifest.kind].restore(folder, manifest), manifest

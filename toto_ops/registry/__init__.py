@@ -1,0 +1,1 @@
+"""MLflow runs and models, ONNX export, promotion and rollback."""

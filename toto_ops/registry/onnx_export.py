@@ -1,0 +1,212 @@
+"""ONNX export of any policy, and the proof that the exported model decides as the policy does.
+
+The graph takes the raw tensors of an `Observation` (the scaler is inside the policy) and returns those of a
+`Decision`. Accounts and symbols are dynamic axes, so one file serves a single symbol as well as a whole universe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toto_ops.errors import PromotionError
+from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
+from toto_ops.policies.contract import Policy, PolicyManifest
+from toto_ops.simulation.observation import Decision, Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnxruntime import InferenceSession
+
+TOLERANCE = 1e-4
+"""Largest accepted difference of a strength, probability or target weight: float32 rounding, with room."""
+
+TIE_SHARE = 1e-3
+"""Accepted share of decisions whose action differs: a state that lies on a decision boundary to within rounding."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an exported model is from its policy.
+
+    Attributes
+    ----------
+    decisions
+        Decisions compared, masked symbols not counted.
+    max_abs_difference
+        Over strengths, probabilities, and target weights of equal actions.
+    action_mismatches
+        Decisions with another action.
+    """
+
+    decisions: int
+    max_abs_difference: float
+    action_mismatches: int
+
+    @property
+    def acceptable(self) -> bool:
+        # A NaN difference compares false, and is refused.
+        return self.max_abs_difference <= TOLERANCE and self.action_mismatches <= TIE_SHARE * self.decisions
+
+
+def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
+    """Write `policy` as one self-contained ONNX file with dynamic `B` and `A`.
+
+    Parameters
+    ----------
+    policy
+        On the CPU; it is exported in evaluation mode.
+    manifest
+        Its kind, line, universe, symbols and hashes become metadata of the file.
+    path
+        File to write.
+    """
+    import torch
+
+    # Sizes above one, and unequal: torch.export takes an axis of size one or two equal axes for constants.
+    symbols = max(len(manifest.symbols), 2)
+    example = random_observation(accounts=symbols + 1, symbols=symbols, seed=0)
+    axes = {0: torch.export.Dim("B"), 1: torch.export.Dim("A")}
+    with _without_exporter_chatter():
+        program = torch.onnx.export(
+            policy.eval(),
+            tuple(example),
+            dynamo=True,
+            input_names=list(Observation._fields),
+            output_names=list(Decision._fields),
+            dynamic_shapes=(axes, axes, axes),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise PromotionError("torch.onnx.export returned nothing", where=f"{manifest.universe} {manifest.line}")
+    program.model.metadata_props.update(
+        {
+            "observation_schema": manifest.observation_schema,
+            "kind": manifest.kind,
+            "line": manifest.line,
+            "universe": manifest.universe,
+            "symbols": ",".join(manifest.symbols),
+            "inputs_hash": manifest.inputs_hash,
+            "data_hash": manifest.data_hash,
+        }
+    )
+    program.save(path, external_data=False)
+    return path
+
+
+def open_session(path: Path) -> InferenceSession:
+    """An ONNX Runtime session on one CPU thread: networks this small lose time to hand-overs between threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+
+
+def run_session(
+    session: InferenceSession, market: NDArray[np.float32], account: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> DecisionArrays:
+    """Decide through ONNX Runtime: arrays of `Observation` (`[B, A, 30]`, `[B, A, 4]`, `[B, A]`) in, decisions out."""
+    outputs = session.run(list(Decision._fields), {"market": market, "account": account, "mask": mask})
+    return DecisionArrays(*outputs)
+
+
+@dataclass(frozen=True)
+class DecisionArrays:
+    """A `Decision` as arrays: `[B, A]`, probabilities `[B, A, 3]`."""
+
+    weight: NDArray[np.float32]
+    hold: NDArray[np.bool_]
+    action: NDArray[np.int64]
+    strength: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+
+def check_parity(policy: Policy, path: Path, observations: Sequence[Observation]) -> Parity:
+    """Compare the exported model with its policy on real and on random observations of several shapes.
+
+    Parameters
+    ----------
+    observations
+        Real ones, of the universe's own bars.
+
+    Raises
+    ------
+    PromotionError
+        If they differ by more than `TOLERANCE`, or in more actions than ties explain; with the measured difference.
+    """
+    symbols = observations[0].market.shape[1] if observations else 1
+    shapes = ((1, 1), (1, symbols), (7, symbols), (257, symbols))
+    random = [random_observation(accounts=b, symbols=a, seed=seed) for seed, (b, a) in enumerate(shapes, start=1)]
+    session = open_session(path)
+    compared = [_compare(policy, session, observation) for observation in (*observations, *random)]
+    parity = Parity(
+        decisions=sum(part.decisions for part in compared),
+        max_abs_difference=float(np.max([part.max_abs_difference for part in compared])),
+        action_mismatches=sum(part.action_mismatches for part in compared),
+    )
+    if not parity.acceptable:
+        raise PromotionError(
+            f"the ONNX model is not the policy: largest absolute difference {parity.max_abs_difference:.3g} "
+            f"(allowed {TOLERANCE:g}), {parity.action_mismatches} of {parity.decisions} actions differ",
+            where=str(path),
+            remedy="look for operations in the policy's forward that depend on data or shape, then register again",
+        )
+    return parity
+
+
+def random_observation(*, accounts: int, symbols: int, seed: int) -> Observation:
+    """Seeded observation `[B, A, ...]` that spans more than features ever do; about one symbol in five is masked."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    market = 2.0 * torch.randn(accounts, symbols, len(MARKET_FEATURES), generator=generator)
+    account = 2.0 * torch.rand(accounts, symbols, len(ACCOUNT_FEATURES), generator=generator) - 1.0
+    mask = torch.rand(accounts, symbols, generator=generator) > 0.2
+    return Observation(market, account, mask)
+
+
+def _compare(policy: Policy, session: InferenceSession, observation: Observation) -> Parity:
+    torch_side = [tensor.numpy() for tensor in policy.act(observation)]
+    expected = DecisionArrays(*torch_side)
+    market, account, mask = (tensor.numpy() for tensor in observation)
+    got = run_session(session, market, account, mask)
+    same = expected.action == got.action
+    same &= expected.hold == got.hold
+    # The weight of a HOLD means nothing, and a masked symbol is always held: neither has to agree.
+    traded = same & ~expected.hold & mask
+    differences = [
+        _largest(expected.strength[mask], got.strength[mask]),
+        _largest(expected.probabilities[mask], got.probabilities[mask]),
+        _largest(expected.weight[traded], got.weight[traded]),
+    ]
+    wrongly_traded = ~got.hold & ~mask
+    mismatches = int((~same & mask).sum()) + int(wrongly_traded.sum())
+    return Parity(int(mask.sum()), float(np.max(differences)), mismatches)
+
+
+def _largest(first: NDArray[Any], second: NDArray[Any]) -> float:
+    return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max()) if first.size else 0.0
+
+
+@contextmanager
+def _without_exporter_chatter() -> Iterator[None]:
+    """The exporter warns of every optional package that is absent; real failures are exceptions."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

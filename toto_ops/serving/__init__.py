@@ -1,0 +1,1 @@
+"""Answers from the incumbent: state in, action, strength, probabilities and target weights out."""

@@ -1,0 +1,245 @@
+"""The artefact store: `namespace/universe/asset/[symbol/]<content-hash>/files`, written atomically.
+
+An artefact is a folder that appears whole or not at all: it is written under a temporary name, synced and renamed.
+Two small pointers live beside it: `by-inputs/<inputs-hash>` lets unchanged work be reused, and `latest` names the
+newest result of a live retraining. Works on local paths and on object stores through universal-pathlib, where the
+manifest of files is uploaded last and makes the artefact visible.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from toto_ops.errors import StorageError
+from toto_ops.storage.hashing import folder_hash
+
+LIVE = "live"
+"""Namespace of real retrainings; replay, controls and tests use others and cannot touch it."""
+
+_COMPLETE = "artefact.json"
+
+
+@dataclass(frozen=True)
+class ArtefactKey:
+    """What an artefact is: the universe and asset it belongs to, and the symbol where it is per symbol."""
+
+    universe: str
+    asset: str
+    symbol: str | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (self.universe, self.asset) + ((self.symbol,) if self.symbol else ())
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+
+@dataclass(frozen=True)
+class ArtefactRef:
+    """One stored version of an artefact."""
+
+    key: ArtefactKey
+    content_hash: str
+    inputs_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> ArtefactRef:
+        return cls(ArtefactKey(**content["key"]), content["content_hash"], content["inputs_hash"])
+
+
+class ArtefactStore:
+    """Reads and writes artefacts of one namespace under a root.
+
+    Parameters
+    ----------
+    root
+        `TOTO_HOME`, local or remote.
+    namespace
+        `live` for real retrainings; anything else is isolated from it.
+    """
+
+    def __init__(self, root: UPath | Path | str, namespace: str = LIVE) -> None:
+        self.root = UPath(root)
+        self.namespace = namespace
+        self._base = self.root / namespace
+        self._local = self._base.protocol in ("", "file")
+
+    # -- artefacts ---------------------------------------------------------------------------------------------
+
+    def put(self, key: ArtefactKey, inputs_hash: str, write: Callable[[Path], None]) -> ArtefactRef:
+        """Let `write` fill a temporary folder, then publish it under its content hash.
+
+        Publishing the same content twice keeps the first copy. A failure in `write` leaves nothing behind.
+        """
+        with tempfile.TemporaryDirectory(dir=self._staging_root(), prefix="staging-") as staging:
+            folder = Path(staging) / "content"
+            folder.mkdir()
+            write(folder)
+            content_hash = folder_hash(folder)
+            ref = ArtefactRef(key, content_hash, inputs_hash)
+            (folder / _COMPLETE).write_text(json.dumps(ref.to_dict(), sort_keys=True))
+            self._publish(folder, self._folder(key, content_hash))
+        self._write_json(self._by_inputs(key, inputs_hash), ref.to_dict())
+        return ref
+
+    def find(self, key: ArtefactKey, inputs_hash: str) -> ArtefactRef | None:
+        """The artefact already made from these inputs, if it is stored and complete."""
+        pointer = self._by_inputs(key, inputs_hash)
+        if not pointer.exists():
+            return None
+        ref = ArtefactRef.from_dict(json.loads(pointer.read_text()))
+        return ref if (self._folder(key, ref.content_hash) / _COMPLETE).exists() else None
+
+    def get_or_make(self, key: ArtefactKey, inputs_hash: str, write: Callable[[Path], None]) -> tuple[ArtefactRef, bool]:
+        """Reuse the artefact made from these inputs or make it; the flag says whether it was reused."""
+        found = self.find(key, inputs_hash)
+        return (found, True) if found else (self.put(key, inputs_hash, write), False)
+
+    def open(self, ref: ArtefactRef) -> UPath:
+        """Folder of a stored artefact.
+
+        Raises
+        ------
+        StorageError
+            If it is absent or was not completely written.
+        """
+        folder = self._folder(ref.key, ref.content_hash)
+        if not (folder / _COMPLETE).exists():
+            raise StorageError(
+                f"artefact {ref.content_hash} is missing or incomplete",
+                where=str(ref.key),
+                remedy="run the retraining of this universe again; unchanged steps are reused",
+            )
+        return folder
+
+    def local_folder(self, ref: ArtefactRef) -> Path:
+        """Folder of a stored artefact as a local path; remote ones are downloaded once into a cache."""
+        folder = self.open(ref)
+        if self._local:
+            return Path(str(folder))
+        cache = Path(tempfile.gettempdir()) / "toto-ops-cache" / self.namespace / Path(*ref.key.parts) / ref.content_hash
+        if not (cache / _COMPLETE).exists():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(dir=cache.parent, prefix="staging-"))
+            for name in _names_below(folder):
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                (staging / name).write_bytes((folder / name).read_bytes())
+            _rename_or_keep(staging, cache)
+        return cache
+
+    # -- pointers and small documents ---------------------------------------------------------------------------
+
+    def set_latest(self, ref: ArtefactRef) -> None:
+        """Move the `latest` pointer of an artefact; call it only when a live retraining has succeeded."""
+        self._write_json(self._base.joinpath(*ref.key.parts) / "latest.json", ref.to_dict())
+
+    def latest(self, key: ArtefactKey) -> ArtefactRef | None:
+        """What `latest` points at, or None before the first success."""
+        pointer = self._base.joinpath(*key.parts) / "latest.json"
+        return ArtefactRef.from_dict(json.loads(pointer.read_text())) if pointer.exists() else None
+
+    def write_document(self, name: str, content: dict[str, Any]) -> None:
+        """Atomically write a JSON document at a `/`-separated name below the namespace."""
+        self._write_json(self._base / name, content)
+
+    def read_document(self, name: str) -> dict[str, Any] | None:
+        """Read a JSON document, or None where there is none."""
+        path = self._base / name
+        if not path.exists():
+            return None
+        try:
+            return dict(json.loads(path.read_text()))
+        except ValueError as error:
+            raise StorageError(f"is not valid JSON ({error})", where=str(path), remedy="remove the file and retrain") from error
+
+    def documents(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every JSON document directly in `folder`, by stem, in name order."""
+        base = self._base / folder
+        if not base.exists():
+            return
+        for path in sorted(base.iterdir(), key=lambda item: item.name):
+            if path.name.endswith(".json"):
+                yield path.name.removesuffix(".json"), json.loads(path.read_text())
+
+    # -- internals -------------------------------------------------------------------------------------------
+
+    def _folder(self, key: ArtefactKey, content_hash: str) -> UPath:
+        return self._base.joinpath(*key.parts) / content_hash
+
+    def _by_inputs(self, key: ArtefactKey, inputs_hash: str) -> UPath:
+        return self._base.joinpath(*key.parts) / "by-inputs" / f"{inputs_hash}.json"
+
+    def _staging_root(self) -> str | None:
+        if not self._local:
+            return None
+        staging = Path(str(self._base)) / ".staging"
+        staging.mkdir(parents=True, exist_ok=True)
+        return str(staging)
+
+    def _publish(self, folder: Path, target: UPath) -> None:
+        if self._local:
+            for item in folder.rglob("*"):
+                if item.is_file():
+                    _sync(item)
+            destination = Path(str(target))
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            _rename_or_keep(folder, destination)
+            _sync(destination.parent)
+            return
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        for name in sorted(names, key=lambda item: item == _COMPLETE):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((folder / name).read_bytes())
+
+    def _write_json(self, path: UPath, content: dict[str, Any]) -> None:
+        text = json.dumps(content, sort_keys=True, indent=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._local:
+            path.write_text(text)
+            return
+        descriptor, temporary = tempfile.mkstemp(dir=str(path.parent), prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, str(path))
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _names_below(folder: UPath) -> list[str]:
+    prefix = str(folder).rstrip("/") + "/"
+    return [str(path).removeprefix(prefix) for path in folder.rglob("*") if path.is_file()]
+
+
+def _rename_or_keep(source: Path, destination: Path) -> None:
+    """Rename a finished folder into place; if a complete twin got there first, keep the twin."""
+    if (destination / _COMPLETE).exists():
+        shutil.rmtree(source)
+        return
+    if destination.exists():  # debris of an interrupted deletion: never visible as complete, safe to replace
+        shutil.rmtree(destination)
+    os.rename(source, destination)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

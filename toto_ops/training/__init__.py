@@ -1,0 +1,1 @@
+"""Lines of models: datasets, trainers and the trial ledger."""

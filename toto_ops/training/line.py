@@ -1,0 +1,82 @@
+"""A line of models: one value with a fixed contract. Adding a line touches its own modules and `lines.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from toto_ops.configuration import StrictModel
+from toto_ops.features.panel import Panel
+from toto_ops.policies.contract import Policy, PolicyManifest
+from toto_ops.simulation.rules import TradingRules
+from toto_ops.training.ledger import TrialLedger
+from toto_ops.training.offline_dataset import OfflineDataset
+from toto_ops.training.splits import Splits
+
+ConfigT = TypeVar("ConfigT", bound=StrictModel)
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """All a trainer may read. The panel ends with the validation span: test bars are not in here.
+
+    Attributes
+    ----------
+    panel
+        Train and validation rows only.
+    datasets
+        Offline dataset per symbol, train and validation decisions only.
+    splits
+        The universe's spans; `splits.train` and `splits.validation` are for trainers.
+    inputs_hash
+        Hash of data, configuration, seed and code version; keys checkpoints and trials.
+    """
+
+    universe: str
+    panel: Panel
+    datasets: Mapping[str, OfflineDataset]
+    splits: Splits
+    rules: TradingRules
+    periods_per_year: float
+    ledger: TrialLedger
+    data_hash: str
+    inputs_hash: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """What a trainer returns."""
+
+    policy: Policy
+    manifest: PolicyManifest
+
+
+@dataclass(frozen=True)
+class Line(Generic[ConfigT]):
+    """One line of models.
+
+    Attributes
+    ----------
+    name
+        Lower-case, part of asset and registered model names.
+    config
+        Model of its section in `deploy/config/training.yaml`.
+    train
+        Trains, chooses on validation, writes every trial to the ledger, keeps `best` and `last` checkpoints in the
+        given folder and resumes from them.
+    upstream
+        Assets it needs besides `panel`.
+    accuracy
+        Which accuracy its gate is about.
+    """
+
+    name: str
+    description: str
+    config: type[ConfigT]
+    train: Callable[[TrainingInputs, ConfigT, Path], TrainedPolicy]
+    upstream: tuple[str, ...] = ()
+    accuracy: Literal["imitation", "directional"] = "directional"
+    code_version: str = "1"

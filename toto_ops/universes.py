@@ -1,0 +1,216 @@
+"""Universes: what is traded, where its bars come from, what trading costs and when models are retrained.
+
+A universe is one entry of `deploy/config/universes.yaml`, overlaid by `deploy/config/env/<TOTO_ENV>.yaml`. Adding a
+universe is adding an entry; the asset graph, the jobs and the schedules follow from it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from croniter import croniter
+from pydantic import Field, field_validator, model_validator
+
+from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
+from toto_ops.errors import ConfigError, SymbolNameError
+
+SYMBOL_PATTERN = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,23}")
+UNIVERSE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def checked_symbol(name: str) -> str:
+    """Upper-case a symbol and refuse whatever must not become part of a path.
+
+    Raises
+    ------
+    SymbolNameError
+        Unless the result is 1 to 24 of `A-Z 0-9 . _ -`, starts with a letter or digit, and has no `..`.
+    """
+    symbol = name.upper()
+    if not SYMBOL_PATTERN.fullmatch(symbol) or ".." in symbol:
+        raise SymbolNameError(
+            f"{name!r} is not a symbol",
+            remedy="use 1 to 24 of the characters A-Z 0-9 . _ - starting with a letter or digit, without '..'",
+        )
+    return symbol
+
+
+class Membership(StrictModel):
+    """Dates (both inclusive) between which a symbol belongs to its universe; open ends where absent."""
+
+    from_: date | None = Field(default=None, alias="from")
+    to: date | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Membership:
+        if self.from_ and self.to and self.from_ > self.to:
+            raise ValueError(f"membership ends ({self.to}) before it begins ({self.from_})")
+        return self
+
+
+class SampleSource(StrictModel):
+    """The real daily bars shipped with the project."""
+
+    kind: Literal["sample"] = "sample"
+    folder: Literal["daily_stocks", "daily_crypto"]
+
+
+class CsvSource(StrictModel):
+    """A folder with one CSV per symbol, or with `train/` and `test/` folders of such files."""
+
+    kind: Literal["csv"] = "csv"
+    folder: Path
+    timezone: str = Field(default="UTC", description="zone of timestamps that carry none")
+    sentiment_folder: Path | None = Field(default=None, description="optional <SYMBOL>.csv of published sentiment")
+
+
+Source = Annotated[SampleSource | CsvSource, Field(discriminator="kind")]
+
+
+class Costs(StrictModel):
+    """Trading costs as fractions of the traded value."""
+
+    commission: Fraction
+    half_spread: Fraction = 0.0
+    slippage: Fraction = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Cost of one unit of turnover."""
+        return self.commission + self.half_spread + self.slippage
+
+
+class Limits(StrictModel):
+    """What a portfolio of this universe may hold."""
+
+    gross_leverage: float = Field(default=2.0, gt=0, description="cap on the sum of absolute weights")
+    symbol_cap: float = Field(default=0.25, gt=0, description="cap on one symbol's absolute weight")
+    max_positions: int = Field(default=10, ge=1)
+    may_short: bool = False
+    rebalancing_band: Fraction = Field(default=0.01, description="smaller weight changes are not traded")
+    stop_loss: Fraction | None = Field(default=0.25, description="close a position this far below its entry price")
+    max_drawdown: Fraction | None = Field(default=0.30, description="circuit breaker: go flat at this drawdown")
+    breaker_cooldown: int = Field(default=20, ge=1, description="bars to stay flat after the breaker")
+    bankruptcy_floor: Fraction = Field(default=0.05, description="share of the initial capital at which trading ends")
+
+    @property
+    def w_max(self) -> float:
+        """Largest weight a single-symbol decision asks for: min(symbol cap, gross limit / max positions)."""
+        return min(self.symbol_cap, self.gross_leverage / self.max_positions)
+
+
+class Rates(StrictModel):
+    """Annual interest rates, accrued ACT/365 over calendar time."""
+
+    margin: float = Field(default=0.0675, ge=0, description="on borrowed cash")
+    short_borrow: float = Field(default=0.02, ge=0, description="on the notional of shorts")
+    cash: float = Field(default=0.0, ge=0, description="earned on idle cash")
+
+
+class Universe(StrictModel):
+    """Everything the system must know of one set of symbols that is traded and retrained together."""
+
+    name: str
+    description: str = ""
+    asset_class: Literal["stock", "crypto"]
+    bar: str = Field(default="1d", pattern=r"^[1-9][0-9]*(m|h|d)$")
+    source: Source
+    symbols: dict[str, Membership] | None = Field(default=None, description="absent: whatever the source holds")
+    calendar: str = Field(description="`24/7` or an exchange-calendars code such as XNYS")
+    periods_per_year: float = Field(gt=0)
+    cadence: str = Field(description="cron of the scheduled retraining, UTC")
+    costs: Costs
+    limits: Limits = Limits()
+    rates: Rates = Rates()
+    volume_unit: Literal["base", "quote"]
+    adjustment: Literal["none", "split", "total_return"]
+    decision_lag: int = Field(default=1, ge=1, description="bars between a decision's close and its fill's open")
+    minimum_bars: int = Field(default=300, ge=60, description="shorter histories are quarantined")
+    minimum_coverage: Fraction = Field(default=0.6, description="share of symbols that must be healthy to go on")
+    max_bar_age_days: float = Field(default=5.0, gt=0, description="serving refuses bars older than this")
+    gates: dict[str, Any] = Field(default_factory=dict, description="overrides of gates.yaml for this universe")
+
+    @field_validator("name")
+    @classmethod
+    def _path_safe(cls, name: str) -> str:
+        if not UNIVERSE_PATTERN.fullmatch(name):
+            raise ValueError("a universe is 1 to 32 of a-z 0-9 _ starting with a letter")
+        return name
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _canonical_symbols(cls, symbols: Any) -> Any:
+        if symbols is None:
+            return None
+        entries = {name: None for name in symbols} if isinstance(symbols, list) else symbols
+        if not isinstance(entries, dict) or not entries:
+            raise ValueError("symbols must be a non-empty list of names or a mapping of names to {from, to}")
+        canonical: dict[str, Any] = {}
+        for name, membership in entries.items():
+            try:
+                symbol = checked_symbol(str(name))
+            except SymbolNameError as error:
+                raise ValueError(str(error)) from error
+            if symbol in canonical:
+                raise ValueError(f"{name!r} collides with another symbol once upper-cased")
+            canonical[symbol] = membership or {}
+        return canonical
+
+    @field_validator("cadence")
+    @classmethod
+    def _parsable_cron(cls, cadence: str) -> str:
+        if len(cadence.split()) != 5 or not croniter.is_valid(cadence):
+            raise ValueError("is not a five-field cron expression such as `0 6 1 * *`")
+        return cadence
+
+    @property
+    def bar_length(self) -> timedelta:
+        """Nominal length of one bar."""
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[self.bar[-1]]
+        return timedelta(**{unit: int(self.bar[:-1])})
+
+
+class UniverseFile(VersionedModel):
+    """`universes.yaml` with the environment overlay applied."""
+
+    universes: dict[str, Universe]
+    sensors_default_status: Literal["running", "stopped"] = "stopped"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_from_keys(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("universes"), dict):
+            return content
+        named = {key: {"name": key, **entry} if isinstance(entry, dict) else entry for key, entry in content["universes"].items()}
+        return {**content, "universes": named}
+
+    def universe(self, name: str) -> Universe:
+        """The universe called `name`, or a `ConfigError` listing those that exist."""
+        if name not in self.universes:
+            raise ConfigError(
+                f"universe {name!r} does not exist",
+                where="universes.yaml",
+                remedy=f"choose one of {', '.join(sorted(self.universes))} or add an entry",
+            )
+        return self.universes[name]
+
+
+def load_universes(settings: Settings) -> UniverseFile:
+    """Read `universes.yaml` and lay `env/<TOTO_ENV>.yaml` over it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, each offending key and the remedy.
+    """
+    base_path = settings.config_dir / "universes.yaml"
+    base = read_yaml(base_path)
+    overlay_path = settings.config_dir / "env" / f"{settings.env}.yaml"
+    over = read_yaml(overlay_path) if overlay_path.exists() else {}
+    culprit = base_path if not over else Path(f"{base_path} with {overlay_path}")
+    return parse_config(overlay(base, over), UniverseFile, culprit)
