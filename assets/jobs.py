@@ -1,4 +1,4 @@
-"""One retraining job per universe: every asset, every check, over all symbols in one run."""
+"""Two jobs per universe: retrain (everything), and ingest (bars to served market, between retrainings)."""
 
 import dagster as dg
 
@@ -7,6 +7,7 @@ from toto_ops.universes import Universe
 
 
 def retrain_job_name(universe: Universe) -> str:
+    """`crypto_retrain`, also the name of its schedule."""
     return f"{universe.name}_retrain"
 
 
@@ -17,4 +18,23 @@ def retrain_job(universe: Universe) -> dg.UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.key_prefixes([universe.name]),
         tags={UNIVERSE_TAG: universe.name},
         description=f"Retrain {universe.name}: validate bars, train every line, judge, register, promote what passes its gates.",
+    )
+
+
+INGESTED_ASSETS = ("bars", "features", "panel", "served_market")
+
+
+def ingest_job_name(universe: Universe) -> str:
+    """`crypto_ingest`."""
+    return f"{universe.name}_ingest"
+
+
+def ingest_job(universe: Universe) -> dg.UnresolvedAssetJobDefinition:
+    """The job that brings in new bars for serving, without training anything; light enough for one process."""
+    return dg.define_asset_job(
+        ingest_job_name(universe),
+        selection=dg.AssetSelection.assets(*(dg.AssetKey([universe.name, name]) for name in INGESTED_ASSETS)),
+        tags={UNIVERSE_TAG: universe.name},
+        executor_def=dg.in_process_executor,
+        description=f"Validate and store new bars of {universe.name} and serve from them; no model is trained.",
     )

@@ -15,13 +15,15 @@ MINIMUM_HEALTH = 0.5
 
 
 def market_assets(universe: Universe) -> list[dg.AssetsDefinition | dg.AssetChecksDefinition]:
-    """Bars, features and panel of one universe, with their checks."""
-    return [_bars(universe), _coverage(universe), _features(universe), _panel(universe)]
+    """Bars, features, panel and served market of one universe, with their checks."""
+    return [_bars(universe), _coverage(universe), _features(universe), _panel(universe), _served_market(universe)]
 
 
 def _bars(universe: Universe) -> dg.AssetsDefinition:
     key, partitions = asset_key(universe, "bars"), symbol_partitions(universe.name)
-    quality = dg.AssetCheckSpec("quality", asset=key, partitions_def=partitions, description="Great Expectations suite of one symbol's bars")
+    quality = dg.AssetCheckSpec(
+        "quality", asset=key, partitions_def=partitions, description="Great Expectations suite of one symbol's bars"
+    )
 
     @dg.asset(
         key=key,
@@ -34,10 +36,14 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
         "is absent from this retraining, and what was stored of it before stays.",
         check_specs=[quality],
     )
-    def bars(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
+    def bars(
+        context: dg.AssetExecutionContext, toto: TotoOps
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
         from toto_ops.pipeline.market_steps import ingest
 
-        ingested = ingest(toto.project(), toto.retraining(context, universe), universe, context.partition_keys, as_of_tag(context))
+        ingested = ingest(
+            toto.project(), toto.retraining(context, universe), universe, context.partition_keys, as_of_tag(context)
+        )
         docs = dg.MetadataValue.url((ingested.data_docs / "index.html").as_uri())
         for result in ingested.results:
             entry = result.entry
@@ -92,7 +98,9 @@ def _coverage(universe: Universe) -> dg.AssetChecksDefinition:
             metadata={
                 "share": result.share,
                 "required": result.required,
-                "quarantined": table([{"symbol": symbol, "reason": "; ".join(why)} for symbol, why in result.quarantined.items()]),
+                "quarantined": table(
+                    [{"symbol": symbol, "reason": "; ".join(why)} for symbol, why in result.quarantined.items()]
+                ),
             },
         )
 
@@ -114,7 +122,9 @@ def _features(universe: Universe) -> dg.AssetsDefinition:
         description="The 30 causal market features per bar: returns, indicators, volatility regime, data health, sentiment.",
         check_specs=[health],
     )
-    def features(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
+    def features(
+        context: dg.AssetExecutionContext, toto: TotoOps
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
         from toto_ops.pipeline.feature_steps import make_features
 
         made = make_features(toto.project(), toto.retraining(context, universe), universe)
@@ -168,3 +178,23 @@ def _panel(universe: Universe) -> dg.AssetsDefinition:
         )
 
     return panel
+
+
+def _served_market(universe: Universe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(universe, "served_market"),
+        deps=[asset_key(universe, "panel")],
+        group_name=GROUP,
+        kinds={"json"},
+        owners=["team:toto-ops"],
+        description="The snapshot and panel `toto-ops predict` answers from; follows every ingest, whoever the incumbent is.",
+    )
+    def served_market(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
+        from toto_ops.pipeline.serving_steps import publish_served_market
+
+        served = publish_served_market(toto.project(), toto.retraining(context, universe), universe)
+        return dg.MaterializeResult(
+            metadata={"published": served.published, "as_of": served.as_of.isoformat(), "symbols": ", ".join(served.symbols)}
+        )
+
+    return served_market

@@ -16,6 +16,7 @@ def symbol_partitions(universe_name: str) -> dg.DynamicPartitionsDefinition:
 
 
 def asset_key(universe: Universe, name: str) -> dg.AssetKey:
+    """Keys are prefixed with the universe: `crypto/bars`."""
     return dg.AssetKey([universe.name, name])
 
 

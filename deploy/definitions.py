@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.evaluation import evaluation_assets
-from assets.jobs import retrain_job
+from assets.jobs import ingest_job, retrain_job
 from assets.market import market_assets
 from assets.offline import offline_assets
 from assets.policies import policy_assets
@@ -77,7 +77,7 @@ def build_defs(
     return dg.Definitions(
         assets=[item for item in definitions if not isinstance(item, dg.AssetChecksDefinition)],
         asset_checks=[item for item in definitions if isinstance(item, dg.AssetChecksDefinition)],
-        jobs=[retrain_job(universe) for universe in universes],
+        jobs=[job for universe in universes for job in (retrain_job(universe), ingest_job(universe))],
         schedules=[retrain_schedule(universe, schedule_status) for universe in universes],
         sensors=[run_failure_log(sensor_status)],
         resources={"toto": TotoOps(), **(resource_overrides or {})},

@@ -123,6 +123,7 @@ def _execute(
 ) -> tuple[str, bool, tuple[str, ...]]:
     """Run the job to its end while its events are handed to `on_event`."""
     import dagster as dg
+
     from assets.jobs import retrain_job_name
 
     job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
@@ -143,7 +144,11 @@ def _execute(
 
 
 def _watch(
-    instance: dg.DagsterInstance, universe: Universe, tags: dict[str, str], done: threading.Event, on_event: Callable[[StepEvent], None]
+    instance: dg.DagsterInstance,
+    universe: Universe,
+    tags: dict[str, str],
+    done: threading.Event,
+    on_event: Callable[[StepEvent], None],
 ) -> None:
     import dagster as dg
 
@@ -159,7 +164,9 @@ def _watch(
     while not finished:
         finished = done.wait(POLL_SECONDS)
         if run_id is None:
-            runs = instance.get_runs(dg.RunsFilter(tags={LAUNCHER_TAG: tags[LAUNCHER_TAG], "toto/universe": universe.name}), limit=1)
+            runs = instance.get_runs(
+                dg.RunsFilter(tags={LAUNCHER_TAG: tags[LAUNCHER_TAG], "toto/universe": universe.name}), limit=1
+            )
             run_id = runs[0].run_id if runs else None
         if run_id is None:
             continue
@@ -178,14 +185,23 @@ def _settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) ->
     """
     import dagster as dg
 
-    unfinished = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    unfinished = [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+    ]
     for run in instance.get_runs(dg.RunsFilter(tags={"toto/universe": universe.name}, statuses=unfinished)):
         if run.tags.get(LAUNCHER_TAG, "").startswith(f"{socket.gethostname()}:"):
-            instance.report_run_failed(run, "The process that launched this run is gone; the run was reported failed before the next one.")
+            instance.report_run_failed(
+                run, "The process that launched this run is gone; the run was reported failed before the next one."
+            )
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         else:
             raise BusyError(
-                f"run {run.run_id} is {run.status.value.lower()}", where=universe.name, remedy="wait for it, or cancel it in the Dagster UI"
+                f"run {run.run_id} is {run.status.value.lower()}",
+                where=universe.name,
+                remedy="wait for it, or cancel it in the Dagster UI",
             )
 
 

@@ -25,7 +25,9 @@ def failure_record(run: dg.DagsterRun, message: str, failed_steps: list[str]) ->
 def run_failure_log(default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     """Sensor that logs one JSON line per failed run."""
 
-    @dg.run_failure_sensor(name="run_failure_log", default_status=default_status, description="Logs every failed run as one JSON line.")
+    @dg.run_failure_sensor(
+        name="run_failure_log", default_status=default_status, description="Logs every failed run as one JSON line."
+    )
     def log_failure(context: dg.RunFailureSensorContext) -> None:
         steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
         record = failure_record(context.dagster_run, context.failure_event.message or "", steps)

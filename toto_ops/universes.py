@@ -32,7 +32,7 @@ def checked_symbol(name: str) -> str:
         Unless the result is 1 to 24 of `A-Z 0-9 . _ -`, starts with a letter or digit, and has no `..`.
     """
     symbol = name.upper()
-    if not SYMBOL_PATTERN.fullmatch(symbol) or ".." in symbol:
+    if not name.isascii() or not SYMBOL_PATTERN.fullmatch(symbol) or ".." in symbol:
         raise SymbolNameError(
             f"{name!r} is not a symbol",
             remedy="use 1 to 24 of the characters A-Z 0-9 . _ - starting with a letter or digit, without '..'",
@@ -147,7 +147,7 @@ class Universe(StrictModel):
     def _canonical_symbols(cls, symbols: Any) -> Any:
         if symbols is None:
             return None
-        entries = {name: None for name in symbols} if isinstance(symbols, list) else symbols
+        entries = dict.fromkeys(symbols) if isinstance(symbols, list) else symbols
         if not isinstance(entries, dict) or not entries:
             raise ValueError("symbols must be a non-empty list of names or a mapping of names to {from, to}")
         canonical: dict[str, Any] = {}

@@ -6,7 +6,12 @@ import typer
 
 from toto_ops.cli import data, predict, registry, retrain, servers
 
-app = typer.Typer(name="toto-ops", help="Retrain, judge, promote and serve trading policies.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="toto-ops",
+    help="Retrain, judge, promote and serve trading policies.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 app.command("retrain")(retrain.retrain)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -47,7 +47,9 @@ def retrain(
         raise typer.Exit(EXIT_ERROR)
 
 
-def _retrain_one(project: Project, universe: Universe, *, force: bool, as_of: datetime | None, quiet: bool) -> tuple[dict[str, Any], bool]:
+def _retrain_one(
+    project: Project, universe: Universe, *, force: bool, as_of: datetime | None, quiet: bool
+) -> tuple[dict[str, Any], bool]:
     from deploy import launch
     from toto_ops.pipeline.outcome import read_outcome
 
@@ -60,7 +62,12 @@ def _retrain_one(project: Project, universe: Universe, *, force: bool, as_of: da
     outcome = read_outcome(project, universe, result.retrain_id)
     if not quiet:
         _print(universe, result, outcome)
-    content: dict[str, Any] = {"universe": universe.name, "status": result.status, "reason": result.reason, "failures": list(result.failures)}
+    content: dict[str, Any] = {
+        "universe": universe.name,
+        "status": result.status,
+        "reason": result.reason,
+        "failures": list(result.failures),
+    }
     return {**content, "outcome": outcome.model_dump(mode="json") if outcome else None}, result.status != "failed"
 
 
@@ -70,13 +77,19 @@ class _Display:
     def __init__(self, universe: Universe) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.completed} steps"), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description:<32}"),
+            BarColumn(),
+            TextColumn("{task.completed} steps"),
+            TimeElapsedColumn(),
+        )
         self._progress: Progress = Progress(*columns, console=OUT, transient=True)
         self._prefix = f"{universe.name}__"
         self._interactive = sys.stdout.isatty()
         self._task: TaskID | None = None
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> Self:
         if self._interactive:
             self._progress.start()
             self._task = self._progress.add_task("starting Dagster", total=None)

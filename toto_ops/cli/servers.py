@@ -38,7 +38,7 @@ def mlflow(port: Port = 5000) -> None:
 
 def tensorboard(port: Port = 6006) -> None:
     """Start TensorBoard over the training curves."""
-    folder = Settings().local_root / "tensorboard"
+    folder = Settings().local_root / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     _become("tensorboard", "--host", LOOPBACK, "--port", str(port), "--logdir", str(folder))
 

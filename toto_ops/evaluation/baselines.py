@@ -77,7 +77,9 @@ class VolatilityMatch:
     result: BacktestResult
 
 
-def match_volatility(panel: Panel, rules: TradingRules, target: float, periods_per_year: float) -> VolatilityMatch:
+def match_volatility(
+    panel: Panel, rules: TradingRules, unscaled: BacktestResult, *, target: float, periods_per_year: float
+) -> VolatilityMatch:
     """Scale equal weight with cash or leverage to a realised volatility, then judge it like any other policy.
 
     The scale is one number for the whole span, found ex post: the benchmark knows how volatile the span was going to
@@ -92,21 +94,27 @@ def match_volatility(panel: Panel, rules: TradingRules, target: float, periods_p
     panel
         The span to be matched on.
     rules
-        Of the universe; limits are lifted here.
+        Of a baseline: costs and rates, no limits (`TradingRules.for_baselines`).
+    unscaled
+        Backtest of `equal_weight(1.0)` on the same panel by the same rules: the first guess.
     target
         Annualised volatility to reach, per `periods_per_year` bars.
     """
-    unbound = rules.for_baselines()
-    scale = 1.0 if target > 0 else 0.0
+    if target <= 0:
+        return VolatilityMatch(0.0, target, 0.0, matched=True, result=backtest(panel, cash(), rules))
+    scale, result = 1.0, unscaled
+    realised = float(volatility(result.returns, periods_per_year))
     for _ in range(_ITERATIONS):
-        result = backtest(panel, equal_weight(scale), unbound)
-        realised = float(volatility(result.returns, periods_per_year))
-        if abs(realised - target) <= VOLATILITY_TOLERANCE * target:
-            return VolatilityMatch(scale, target, realised, matched=True, result=result)
-        if not realised > 0:
+        if _agree(realised, target) or not realised > 0:
             break
         scale *= target / realised
-    return VolatilityMatch(scale, target, realised, matched=False, result=result)
+        result = backtest(panel, equal_weight(scale), rules)
+        realised = float(volatility(result.returns, periods_per_year))
+    return VolatilityMatch(scale, target, realised, matched=_agree(realised, target), result=result)
+
+
+def _agree(realised: float, target: float) -> bool:
+    return abs(realised - target) <= VOLATILITY_TOLERANCE * target
 
 
 def _all_symbols(observation: Observation, weight: torch.Tensor, action: Action) -> Decision:

@@ -20,6 +20,10 @@ from toto_ops.training.splits import Splits
 
 EVIDENCE_FILE = "evidence.json"
 
+Relation = Literal[">=", "<=", ">"]
+Role = Literal["challenger", "fallback", "benchmark", "ineligible"]
+StressName = Literal["breaker off", "costs x2", "decision lag 2"]
+
 
 class Criterion(StrictModel):
     """One gate: what was required, what was measured.
@@ -36,7 +40,7 @@ class Criterion(StrictModel):
 
     name: str
     required: float | None
-    relation: Literal[">=", "<=", ">"]
+    relation: Relation
     measured: float | None
     verdict: Literal["pass", "fail", "insufficient"]
     note: str = ""
@@ -67,7 +71,7 @@ class CandidateResult(StrictModel):
     """One contestant on the test span, under the universe's own rules."""
 
     name: str
-    role: Literal["challenger", "fallback", "benchmark", "ineligible"]
+    role: Role
     performance: Performance
     curve: Curve
     actions: ActionShares | None = Field(description="None for benchmarks, which do not choose")
@@ -116,7 +120,7 @@ class DirectionalResult(StrictModel):
 class StressResult(StrictModel):
     """The challenger on the test span with one condition changed."""
 
-    name: Literal["breaker off", "costs x2", "decision lag 2"]
+    name: StressName
     performance: Performance
 
 
@@ -215,7 +219,7 @@ class Evidence(VersionedModel):
         """The challenger, then everything it is shown beside."""
         return (self.challenger, *self.others)
 
-    def stress(self, name: Literal["breaker off", "costs x2", "decision lag 2"]) -> Performance:
+    def stress(self, name: StressName) -> Performance:
         """The challenger's figures with one condition changed."""
         return next(stress.performance for stress in self.stresses if stress.name == name)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
 from toto_ops.evaluation.baselines import VolatilityMatch
 from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.evaluation.evidence import ChampionComparison, Criterion, DirectionalResult, ImitationResult
+from toto_ops.evaluation.evidence import ChampionComparison, Criterion, DirectionalResult, ImitationResult, Relation
 from toto_ops.evaluation.metrics import Performance, total_return
 from toto_ops.universes import Fraction, Universe
 
@@ -66,9 +66,7 @@ def absolute_criteria(performance: Performance, breaker_off: Performance, bars: 
         criterion("test bars", bars, ">=", gates.minimum_test_bars),
         criterion("Sharpe ratio", performance.sharpe.value, ">=", gates.minimum_sharpe),
         criterion("total return", performance.total_return.value, ">=", gates.minimum_return),
-        criterion(
-            "maximum drawdown", breaker_off.max_drawdown.value, "<=", gates.maximum_drawdown, "measured with the circuit breaker off"
-        ),
+        criterion("maximum drawdown", breaker_off.max_drawdown.value, "<=", gates.maximum_drawdown, "circuit breaker off"),
     )
 
 
@@ -107,9 +105,10 @@ def imitation_criteria(imitation: ImitationResult, gates: ImitationGates) -> tup
 
 def directional_criterion(directional: DirectionalResult) -> Criterion:
     """The lower bound of the directional accuracy lies above the base rate."""
-    note = f"lower bootstrap bound; accuracy itself over {directional.positions} positions" if directional.positions else "no positions"
-    if directional.accuracy.value is not None:
-        note += f": {directional.accuracy.value:.1%}"
+    if directional.accuracy.value is None:
+        note = "no position met a move"
+    else:
+        note = f"lower bound of {directional.accuracy.value:.1%} over {directional.positions} positions"
     return criterion("directional accuracy", directional.accuracy.low, ">", directional.base_rate, note)
 
 
@@ -129,12 +128,12 @@ def champion_criterion(comparison: ChampionComparison, gates: ChampionGates) -> 
     return criterion(name, comparison.difference.low, ">=", -gates.sharpe_margin, note)
 
 
-def criterion(name: str, measured: float | None, relation: Literal[">=", "<=", ">"], required: float | None, note: str = "") -> Criterion:
+def criterion(name: str, measured: float | None, relation: Relation, required: float | None, note: str = "") -> Criterion:
     """Compare; an undefined figure fails, and the note says that it is undefined."""
     if measured is None or required is None:
-        undefined = "; ".join(part for part in (note, "not defined on this span") if part)
-        return Criterion(name=name, required=required, relation=relation, measured=measured, verdict="fail", note=undefined)
-    met = {">=": measured >= required, "<=": measured <= required, ">": measured > required}[relation]
-    return Criterion(
-        name=name, required=float(required), relation=relation, measured=float(measured), verdict="pass" if met else "fail", note=note
-    )
+        verdict: Literal["pass", "fail"] = "fail"
+        note = "; ".join(part for part in (note, "not defined on this span") if part)
+    else:
+        met = {">=": measured >= required, "<=": measured <= required, ">": measured > required}[relation]
+        verdict = "pass" if met else "fail"
+    return Criterion(name=name, required=required, relation=relation, measured=measured, verdict=verdict, note=note)

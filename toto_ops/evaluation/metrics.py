@@ -23,14 +23,14 @@ FLAT = 1e-12
 
 def total_return(returns: Array) -> Array:
     """Compounded return over all bars."""
-    return np.prod(1.0 + returns, axis=-1) - 1.0
+    return np.asarray(np.prod(1.0 + returns, axis=-1) - 1.0)
 
 
 def volatility(returns: Array, periods_per_year: float) -> Array:
     """Annualised standard deviation of the returns per bar; NaN for fewer than two bars."""
     if returns.shape[-1] < 2:
         return np.full(returns.shape[:-1], np.nan)
-    return np.std(returns, axis=-1, ddof=1) * np.sqrt(periods_per_year)
+    return np.asarray(np.std(returns, axis=-1, ddof=1) * np.sqrt(periods_per_year))
 
 
 def sharpe_ratio(returns: Array, periods_per_year: float) -> Array:
@@ -49,7 +49,7 @@ def max_drawdown(returns: Array) -> Array:
     """Largest fall from a peak of equity, the starting capital included, as a positive fraction of that peak."""
     equity = np.cumprod(1.0 + returns, axis=-1)
     peak = np.maximum(np.maximum.accumulate(equity, axis=-1), 1.0)
-    return np.max(1.0 - equity / peak, axis=-1)
+    return np.asarray(np.max(1.0 - equity / peak, axis=-1))
 
 
 def win_rate(profits: Array) -> Array:
@@ -71,10 +71,12 @@ class Performance(StrictModel):
     ----------
     total_return, sharpe, sortino, volatility, max_drawdown
         Of the returns per bar; ratios and volatility annualised.
-    win_rate, profit_factor, trades
-        Of positions opened and closed again; partial sales count with their position.
+    win_rate, profit_factor
+        Of round trips, net of costs; those still open count at their marked value, so that keeping losers helps nobody.
+    trades
+        Orders filled.
     fees, interest
-        Sum over the bars of what was paid, each as a share of equity at the time.
+        Sum over the bars of what was paid, each as a share of equity at the time; negative interest was earned.
     turnover
         Traded value over equity, per year.
     exposure
@@ -101,36 +103,31 @@ def measure(result: BacktestResult, periods_per_year: float, config: BootstrapCo
     Parameters
     ----------
     result
-        Of `T` opens, hence `T - 1` returns; what happens at the last open is not part of any return.
+        Of `T` opens, hence `T - 1` returns. Fees of an open fall into the return that follows it, interest into the one
+        before.
     periods_per_year
         Bars per year of the universe.
     """
     returns = result.returns
-    bars = len(returns)
-    equity = np.maximum(result.equity[:bars], np.finfo(np.float64).tiny)
+    equity = np.where(result.equity[:-1] > 0, result.equity[:-1], np.inf)
+    profits = np.concatenate((result.profits, result.open_profits))
 
-    def of_returns(statistic: Statistic) -> Estimate:
-        return block_estimate(statistic, (returns,), config)
-
-    def total(values: Array) -> Estimate:
-        return block_estimate(lambda series: np.sum(series, axis=-1), (np.asarray(values[:bars], dtype=np.float64),), config)
-
-    def mean(values: Array, scale: float = 1.0) -> Estimate:
-        return block_estimate(lambda series: scale * np.mean(series, axis=-1), (np.asarray(values[:bars], dtype=np.float64),), config)
+    def of_bars(statistic: Statistic, values: Array) -> Estimate:
+        return block_estimate(statistic, (values,), config)
 
     return Performance(
-        total_return=of_returns(total_return),
-        sharpe=of_returns(lambda series: sharpe_ratio(series, periods_per_year)),
-        sortino=of_returns(lambda series: sortino_ratio(series, periods_per_year)),
-        volatility=of_returns(lambda series: volatility(series, periods_per_year)),
-        max_drawdown=of_returns(max_drawdown),
-        win_rate=block_estimate(win_rate, (result.trade_profits,), config),
-        profit_factor=block_estimate(profit_factor, (result.trade_profits,), config),
-        trades=total(result.trades),
-        fees=total(result.fees[:bars] / equity),
-        interest=total(result.interest[:bars] / equity),
-        turnover=mean(result.turnover, periods_per_year),
-        exposure=mean(result.exposure),
+        total_return=of_bars(total_return, returns),
+        sharpe=of_bars(lambda series: sharpe_ratio(series, periods_per_year), returns),
+        sortino=of_bars(lambda series: sortino_ratio(series, periods_per_year), returns),
+        volatility=of_bars(lambda series: volatility(series, periods_per_year), returns),
+        max_drawdown=of_bars(max_drawdown, returns),
+        win_rate=of_bars(win_rate, profits),
+        profit_factor=of_bars(profit_factor, profits),
+        trades=of_bars(_sum, result.trades[:-1].astype(np.float64)),
+        fees=of_bars(_sum, result.fees[:-1] / equity),
+        interest=of_bars(_sum, result.interest[1:] / equity),
+        turnover=of_bars(lambda series: _mean(series) * periods_per_year, result.turnover[:-1]),
+        exposure=of_bars(_mean, result.exposure[:-1]),
     )
 
 
@@ -142,6 +139,14 @@ def minimum_detectable_sharpe(bars: int, periods_per_year: float, *, significanc
     from scipy.stats import norm
 
     return float((norm.ppf(1 - significance) + norm.ppf(power)) * np.sqrt(periods_per_year / bars))
+
+
+def _sum(values: Array) -> Array:
+    return np.asarray(np.sum(values, axis=-1))
+
+
+def _mean(values: Array) -> Array:
+    return np.asarray(np.mean(values, axis=-1))
 
 
 def _ratio(numerator: Array, denominator: Array, floor: float) -> Array:

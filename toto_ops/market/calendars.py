@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from toto_ops.errors import BarDataError, ConfigError
-from toto_ops.market.schema import BAR_COLUMNS, BAR_SCHEMA, MOMENT, RAW_SCHEMA, require_schema
+from toto_ops.market.schema import BAR_COLUMNS, MOMENT, RAW_SCHEMA, require_schema
 from toto_ops.universes import Universe
 
 ALWAYS_OPEN = "24/7"
@@ -38,7 +38,7 @@ def with_bar_times(raw: pl.DataFrame, universe: Universe) -> pl.DataFrame:
     strange = times.filter(pl.col("open_time").is_null())["timestamp"]
     if len(strange):
         raise BarDataError(
-            f"{len(strange)} of {len(raw)} bars are stamped outside the {universe.bar} bars of {universe.calendar}: {_listed(strange)}",
+            f"{len(strange)} of {len(raw)} stamps name no {universe.bar} bar of calendar {universe.calendar}: {_listed(strange)}",
             where=universe.name,
             remedy="check the source's timezone and the universe's calendar and bar, or remove these bars",
         )
@@ -49,7 +49,7 @@ def with_bar_times(raw: pl.DataFrame, universe: Universe) -> pl.DataFrame:
             where=universe.name,
             remedy="sort the bars and keep one for each period",
         )
-    return pl.concat([raw, times.drop("timestamp")], how="horizontal").select(BAR_COLUMNS).cast(dict(BAR_SCHEMA))
+    return pl.concat([raw, times.drop("timestamp")], how="horizontal").select(BAR_COLUMNS)
 
 
 def bar_times(stamps: pl.Series, universe: Universe) -> pl.DataFrame:
@@ -142,9 +142,9 @@ def _session_bars(universe: Universe, last_year: int, first: date, last: date) -
     bars = sessions.with_columns(
         open_time=pl.datetime_ranges("open", "close", universe.bar_length, closed="left"),
     ).explode("open_time")
-    close_time = pl.min_horizontal(pl.col("open_time") + universe.bar_length, pl.col("close"))
-    in_break = (pl.col("open_time") >= pl.col("break_start")) & (close_time <= pl.col("break_end"))
-    return bars.filter(~in_break.fill_null(value=False)).select("open_time", close_time)
+    bars = bars.with_columns(close_time=pl.min_horizontal(pl.col("open_time") + universe.bar_length, pl.col("close")))
+    in_break = (pl.col("open_time") >= pl.col("break_start")) & (pl.col("close_time") <= pl.col("break_end"))
+    return bars.filter(~in_break.fill_null(value=False)).select("open_time", "close_time")
 
 
 @lru_cache(maxsize=32)
@@ -160,9 +160,8 @@ def _sessions(code: str, last_year: int) -> pl.DataFrame:
     start = max(filter(None, [pd.Timestamp(FIRST_YEAR, 1, 1), calendar.bound_min()]))
     end = min(filter(None, [pd.Timestamp(last_year, 12, 31), calendar.bound_max()]))
     schedule = get_calendar(code, start=start, end=end).schedule
-    return pl.from_pandas(schedule.rename_axis("session").reset_index()).select(
-        pl.col("session").cast(pl.Date), pl.col("open", "close", "break_start", "break_end").cast(MOMENT)
-    )
+    table: pl.DataFrame = pl.from_pandas(schedule.rename_axis("session").reset_index())
+    return table.select(pl.col("session").cast(pl.Date), pl.col("open", "close", "break_start", "break_end").cast(MOMENT))
 
 
 @lru_cache(maxsize=32)
@@ -196,7 +195,7 @@ def _require_bars(universe: Universe) -> None:
 
 def _horizon(moment: Any) -> int:
     """Last calendar year to load for `moment`: ends of decades, so that few calendars are ever computed."""
-    year = min(moment.year, LAST_YEAR) if moment is not None else FIRST_YEAR
+    year = min(max(moment.year, FIRST_YEAR), LAST_YEAR) if moment is not None else FIRST_YEAR
     return (year // 10 + 1) * 10
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from toto_ops.errors import BarDataError
 from toto_ops.market.schema import VALUE_COLUMNS
-from toto_ops.market.timestamps import parse_timestamps
+from toto_ops.market.timestamps import StampColumn, parse_timestamps
 
 ALIASES = {
     "timestamp": ("timestamp", "datetime", "opentime", "date", "time", "unix", "epoch", "t", "index", "unnamed", ""),
@@ -63,7 +63,7 @@ def read_bars_csv(path: Path, timezone: str) -> pl.DataFrame:
     if rows.is_empty():
         raise BarDataError("has a header but zero rows", where=str(path), remedy="export the bars again, or remove the file")
     stamps = rows.select(pl.concat_str([pl.nth(index + 1) for index in columns["timestamp"]], separator=" ")).to_series()
-    moments = parse_timestamps(stamps, rows["line"], timezone, str(path))
+    moments = parse_timestamps(StampColumn(stamps, rows["line"], str(path)), timezone)
     numbers = [_numbers(rows.to_series(columns[name][0] + 1), rows["line"], name, path) for name in VALUE_COLUMNS]
     return pl.DataFrame([moments, *numbers])
 
@@ -118,8 +118,9 @@ def _find_columns(header: list[str], path: Path) -> dict[str, tuple[int, ...]]:
         )
     missing = [column for column in ALIASES if column not in found]
     if missing:
+        plural = "s" if len(missing) > 1 else ""
         raise BarDataError(
-            f"lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; its header reads {', '.join(header)[:200]!r}",
+            f"lacks the column{plural} {', '.join(missing)}; its header reads {', '.join(header)[:200]!r}",
             where=str(path),
             remedy="name the columns timestamp, open, high, low, close, volume in the first line",
         )

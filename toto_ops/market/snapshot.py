@@ -27,6 +27,7 @@ class SnapshotEntry(StrictModel):
     bars: str | None = None
     """Content hash of the bars artefact; None when quarantined."""
     inputs_hash: str | None = None
+    """Hash of the bars' values, independent of the file they are stored in; None when quarantined."""
     rows: int = 0
     first_close: AwareDatetime | None = None
     last_close: AwareDatetime | None = None
@@ -56,7 +57,7 @@ class Snapshot(VersionedModel):
     @property
     def data_hash(self) -> str:
         """Identity of the data alone: the same for two retrainings over the same bars."""
-        return value_hash({entry.symbol: entry.bars for entry in self.entries if entry.status == "included"})
+        return value_hash({entry.symbol: entry.inputs_hash for entry in self.entries if entry.status == "included"})
 
     @property
     def coverage(self) -> float:

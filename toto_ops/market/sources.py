@@ -87,20 +87,30 @@ class CsvFolders:
             If it is missing, unreadable, holds no CSV at all, or it is not clear which files count.
         """
         parts = _parts(folder)
-        files: defaultdict[str, list[Path]] = defaultdict(list)
+        claims: defaultdict[str, list[Path]] = defaultdict(list)
         rejected: dict[str, str] = {}
-        for part in parts:
-            claims = _claims(part, rejected)
-            for symbol, paths in claims.items():
-                files[symbol].extend(paths)
+        for path in (path for part in parts for path in _listed(part) if _is_csv(path)):
+            try:
+                claims[checked_symbol(path.name[: -len(".csv")])].append(path)
+            except SymbolNameError as error:
+                rejected[_name_within(folder, path)] = str(error)
+        files: dict[str, tuple[Path, ...]] = {}
+        for symbol, paths in sorted(claims.items()):
+            if len({path.parent for path in paths}) == len(paths):
+                files[symbol] = tuple(paths)
+            else:
+                names = [_name_within(folder, path) for path in paths]
+                rejected |= dict.fromkeys(names, f"{' and '.join(names)} are all {symbol} once upper-cased")
         if not files and not rejected:
             raise SourceError("holds no CSV file", where=str(folder), remedy="put one <SYMBOL>.csv per symbol there")
-        return cls(parts, timezone, {symbol: tuple(paths) for symbol, paths in sorted(files.items())}, rejected)
+        return cls(parts, timezone, files, rejected)
 
     def discover(self) -> Discovery:
+        """Symbols and rejected files as listed at opening."""
         return Discovery(tuple(self.files), self.rejected)
 
     def read(self, symbol: str) -> pl.DataFrame:
+        """Raw bars of `symbol`; `test/` follows `train/`, and must agree where it overlaps."""
         first, *later = self._paths(symbol)
         bars = read_bars_csv(first, self.timezone)
         for path in later:
@@ -108,6 +118,7 @@ class CsvFolders:
         return bars
 
     def fingerprint(self, symbol: str) -> str:
+        """Hash of the bytes of the symbol's files."""
         try:
             return value_hash([[path.parent.name, file_digest(path)] for path in self._paths(symbol)])
         except OSError as error:
@@ -120,7 +131,7 @@ class CsvFolders:
         if name in self.files:
             return self.files[name]
         where = ", ".join(str(part) for part in self.parts)
-        reasons = [reason for file, reason in self.rejected.items() if Path(file).stem.upper() == name]
+        reasons = [reason for file, reason in self.rejected.items() if Path(file.upper()).stem == name]
         if reasons:
             raise SymbolNameError(f"{name} cannot be read: {reasons[0]}", where=where, remedy="keep one file for each symbol")
         raise BarDataError(
@@ -159,32 +170,15 @@ def _parts(folder: Path) -> tuple[Path, ...]:
     return (folder / "train", folder / "test")
 
 
-def _claims(part: Path, rejected: dict[str, str]) -> dict[str, list[Path]]:
-    """The one file of each symbol in `part`; what is not usable goes to `rejected`, by its name within the source."""
-    claims: defaultdict[str, list[Path]] = defaultdict(list)
-    prefix = f"{part.name}/" if part.name in ("train", "test") else ""
-    for path in _listed(part):
-        if not _is_csv(path):
-            continue
-        try:
-            claims[checked_symbol(path.name[: -len(".csv")])].append(path)
-        except SymbolNameError as error:
-            rejected[prefix + path.name] = str(error)
-    for symbol, paths in claims.items():
-        if len(paths) > 1:
-            names = " and ".join(path.name for path in paths)
-            rejected |= {prefix + path.name: f"{names} are all {symbol} once upper-cased" for path in paths}
-    return {symbol: paths for symbol, paths in claims.items() if len(paths) == 1}
-
-
 def _continued(earlier: pl.DataFrame, later: pl.DataFrame, path: Path) -> pl.DataFrame:
     """`earlier` followed by what `later` adds after its last bar; where both have bars they must be the same."""
     end = earlier["timestamp"].max()
     overlap = later.filter(pl.col("timestamp") <= end)
     differing = overlap.join(earlier, on=overlap.columns, how="anti", nulls_equal=True)
     if len(differing):
+        first = differing.sort("timestamp")["timestamp"][0]
         raise BarDataError(
-            f"{len(differing)} bars disagree with those of train/, first {differing['timestamp'].min():%Y-%m-%d %H:%M}",
+            f"{len(differing)} bars disagree with those of train/, first {first:%Y-%m-%d %H:%M}",
             where=str(path),
             remedy="start test/ after train/ ends, or export both from the same source and adjustment",
         )
@@ -198,6 +192,10 @@ def _listed(folder: Path) -> list[Path]:
         raise SourceError(
             f"cannot be listed ({error.strerror})", where=str(folder), remedy="check the path, the mount and the permissions"
         ) from error
+
+
+def _name_within(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _is_csv(path: Path) -> bool:

@@ -37,7 +37,10 @@ def compare(previous: Fingerprint | None, current: Fingerprint) -> Verdict:
             {symbol for symbol, content in current.sources.items() if previous.sources.get(symbol, content) != content},
         ),
         "configuration changed" if current.config_hash != previous.config_hash else "",
-        _changed_symbols("code changed", {step for step, version in current.code_versions.items() if previous.code_versions.get(step) != version}),
+        _changed_symbols(
+            "code changed",
+            {step for step, version in current.code_versions.items() if previous.code_versions.get(step) != version},
+        ),
     ]
     reasons = [change for change in changes if change]
     if not reasons:

@@ -17,15 +17,14 @@ from toto_ops.market.bars import load_bars
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.pipeline.market_steps import require_coverage, snapshot_of
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.versions import FEATURES_VERSION, PANEL_VERSION
 from toto_ops.storage.hashing import file_digest, value_hash
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactRef
 from toto_ops.universes import CsvSource, Universe
 
-FEATURES_VERSION = "1"
-"""Raise when the same bars would give other features; stored ones are then computed anew."""
-
-PANEL_VERSION = "1"
+FEATURES_FILE = "features.parquet"
+SUMMARY_FILE = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,14 @@ def make_features(project: Project, retraining: Retraining, universe: Universe) 
         fresh = _compute(retraining, universe, snapshot, missing).partition_by("symbol", as_dict=True)
         for symbol in missing:
             table = fresh[symbol,]
-            stored[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], lambda folder, t=table: _write_features(t, folder))
+            stored[symbol] = store.put(
+                retraining.key("features", symbol), hashes[symbol], lambda folder, t=table: _write_features(t, folder)
+            )
     made = []
     for symbol, ref in stored.items():
         assert ref is not None  # noqa: S101 - every missing symbol was just computed
         retraining.record(ref)
-        summary = json.loads((store.open(ref) / "summary.json").read_text())
+        summary = json.loads((store.open(ref) / SUMMARY_FILE).read_text())
         made.append(FeaturesMade(symbol=symbol, reused=symbol not in missing, **summary))
     return tuple(made)
 
@@ -90,7 +91,7 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     inputs = value_hash({"features": {symbol: ref.content_hash for symbol, ref in refs.items()}, "version": PANEL_VERSION})
 
     def write(folder: Path) -> None:
-        tables = [pl.read_parquet(store.local_folder(ref) / "features.parquet") for ref in refs.values()]
+        tables = [pl.read_parquet(store.local_folder(ref) / FEATURES_FILE) for ref in refs.values()]
         save_panel(build_panel(pl.concat(tables), snapshot.symbols), folder)
 
     ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
@@ -108,6 +109,11 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     )
 
 
+def health_of(retraining: Retraining, symbol: str) -> float:
+    """Mean data health index of a symbol's bars, 0 to 1."""
+    return float(json.loads((retraining.store.open(retraining.ref("features", symbol)) / SUMMARY_FILE).read_text())["health"])
+
+
 def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:
     """The panel this retraining works on."""
     ref = retraining.ref("panel")
@@ -118,7 +124,7 @@ def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str
     sentiment = _sentiment_path(universe, symbol)
     return value_hash(
         {
-            "bars": snapshot.bars_ref(symbol).content_hash,
+            "bars": snapshot.bars_ref(symbol).inputs_hash,
             "sentiment": file_digest(sentiment) if sentiment else None,
             "calendar": [universe.calendar, universe.bar],
             "config": FeatureConfig(),
@@ -136,17 +142,18 @@ def _sentiment_path(universe: Universe, symbol: str) -> Path | None:
 
 def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
     bars = pl.concat(
-        load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all()) for symbol in symbols
+        load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all())
+        for symbol in symbols
     )
     published = [read_sentiment(path.parent, symbol) for symbol in symbols if (path := _sentiment_path(universe, symbol))]
     return compute_features(bars, universe, pl.concat(published) if published else None, FeatureConfig())
 
 
 def _write_features(table: pl.DataFrame, folder: Path) -> None:
-    table.write_parquet(folder / "features.parquet", compression="zstd")
+    table.write_parquet(folder / FEATURES_FILE, compression="zstd")
     summary = {
         "rows": table.height,
         "health": float(table["data_health"].mean() or 0.0),
         "recent_health": float(table["data_health"].tail(1).item() or 0.0),
     }
-    (folder / "summary.json").write_text(json.dumps(summary, sort_keys=True))
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary, sort_keys=True))

@@ -14,6 +14,7 @@ from toto_ops.market.snapshot import Snapshot, read_snapshot
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.retraining_decision import note_fingerprint
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import SampleSource, Universe
 
@@ -48,7 +49,9 @@ def default_as_of(universe: Universe) -> datetime:
     return datetime.now(UTC)
 
 
-def ingest(project: Project, retraining: Retraining, universe: Universe, symbols: Sequence[str], as_of: datetime | None) -> Ingested:
+def ingest(
+    project: Project, retraining: Retraining, universe: Universe, symbols: Sequence[str], as_of: datetime | None
+) -> Ingested:
     """Read, validate and store the bars of `symbols`, and write their entries of the snapshot.
 
     A symbol with bad bars is quarantined with its reason; the others go on and nothing already stored changes.
@@ -59,11 +62,14 @@ def ingest(project: Project, retraining: Retraining, universe: Universe, symbols
         If the source itself cannot be read.
     """
     moment = retraining.resolve_as_of(as_of or default_as_of(universe))
+    note_fingerprint(project, retraining, universe)
     source = open_source(universe)
     results = ingest_universe(source, retraining, universe, tuple(symbols), moment)
     reports = tuple(result.report for result in results if result.report is not None)
     docs = retraining.store.put(
-        retraining.key("data_docs"), retraining.retrain_id, lambda folder: write_data_docs(reports, folder, universe=universe.name)
+        retraining.key("data_docs"),
+        retraining.retrain_id,
+        lambda folder: write_data_docs(reports, folder, universe=universe.name),
     )
     retraining.record(docs)
     return Ingested(moment, results, retraining.store.local_folder(docs))
@@ -75,6 +81,7 @@ def snapshot_of(project: Project, retraining: Retraining, universe: Universe) ->
 
 
 def coverage_of(snapshot: Snapshot, universe: Universe) -> Coverage:
+    """How much of the universe takes part in this retraining."""
     return Coverage(snapshot.coverage, universe.minimum_coverage, snapshot.quarantined)
 
 

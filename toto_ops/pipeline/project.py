@@ -65,7 +65,7 @@ class Project:
         """The gates with this universe's overrides applied."""
         from toto_ops.evaluation.gates import load_gates
 
-        return load_gates(self.settings.config_dir, universe)
+        return load_gates(self.settings, universe)
 
     @cached_property
     def registry(self) -> ModelRegistry:

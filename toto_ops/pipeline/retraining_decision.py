@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from toto_ops.market.sources import open_source
+from toto_ops.errors import BarDataError, StorageError
+from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.staleness import Fingerprint, compare
 from toto_ops.pipeline.project import Project
+from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import CsvSource, SampleSource, Universe
 
 
@@ -45,7 +47,7 @@ def assess(project: Project, universe: Universe) -> Assessment:
     """
     source = open_source(universe)
     symbols = universe_symbols(universe, source)
-    current = _fingerprint(project, universe, {symbol: source.fingerprint(symbol) for symbol in symbols})
+    current = _fingerprint(project, universe, {symbol: _source_mark(source, symbol) for symbol in symbols})
     stored = project.store.read_document(_document(universe))
     verdict = compare(Fingerprint.model_validate(stored["fingerprint"]) if stored else None, current)
     return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
@@ -57,11 +59,21 @@ def last_retraining(project: Project, universe: Universe) -> tuple[str, datetime
     return (str(stored["retrain_id"]), datetime.fromisoformat(stored["completed_at"])) if stored else None
 
 
-def remember(project: Project, universe: Universe, retrain_id: str, fingerprint: Fingerprint, completed_at: datetime) -> None:
-    """Note that a retraining with this fingerprint succeeded."""
+def note_fingerprint(project: Project, retraining: Retraining, universe: Universe) -> None:
+    """Note what a retraining is about to use, before it reads it: a feed that grows meanwhile is then seen as new."""
+    name = f"{retraining.folder}/fingerprint.json"
+    if retraining.store.read_document(name) is None:
+        retraining.store.write_document(name, assess(project, universe).fingerprint.model_dump(mode="json"))
+
+
+def remember(project: Project, retraining: Retraining, universe: Universe, completed_at: datetime) -> None:
+    """Note that a retraining succeeded: until something it used changes, there is nothing to do."""
+    fingerprint = retraining.store.read_document(f"{retraining.folder}/fingerprint.json")
+    if fingerprint is None:
+        raise StorageError("has no fingerprint", where=retraining.folder, remedy="materialise `bars` first")
     project.store.write_document(
         _document(universe),
-        {"retrain_id": retrain_id, "completed_at": completed_at.isoformat(), "fingerprint": fingerprint.model_dump(mode="json")},
+        {"retrain_id": retraining.retrain_id, "completed_at": completed_at.isoformat(), "fingerprint": fingerprint},
     )
 
 
@@ -75,6 +87,13 @@ def _fingerprint(project: Project, universe: Universe, sources: dict[str, str]) 
         marks = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(sentiment.glob("*.csv"))}
         sources = {**sources, "(sentiment)": value_hash(marks)}
     return Fingerprint(sources=sources, config_hash=project.config_hash(universe), code_versions=code_versions())
+
+
+def _source_mark(source: BarSource, symbol: str) -> str:
+    try:
+        return source.fingerprint(symbol)
+    except BarDataError as error:  # concerns this symbol alone: ingest will quarantine it and say why
+        return f"unreadable: {error.problem}"
 
 
 def _document(universe: Universe) -> str:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toto_ops.errors import PromotionError, StorageError
+from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
-from toto_ops.policies.contract import Policy, PolicyManifest
-from toto_ops.registry.evidence_document import EvidenceDocument
+from toto_ops.policies.contract import Policy, PolicyManifest, load_policy
+from toto_ops.registry.belonging import require_about
 from toto_ops.registry.onnx_export import check_parity, export_onnx
 from toto_ops.registry.tracking import INPUTS_HASH_TAG, LINE_TAG, RETRAIN_ID_TAG, RunKey, Tracking
 from toto_ops.registry.versions import (
@@ -36,28 +37,29 @@ from toto_ops.registry.versions import (
     NOT_JUDGED_HASH,
     PARITY_TAG,
     UNIVERSE_TAG,
+    Gates,
     RegisteredVersion,
 )
 from toto_ops.simulation.observation import Observation
-from toto_ops.storage.hashing import file_digest
+from toto_ops.storage.hashing import file_digest, value_hash
 from toto_ops.storage.store import LIVE
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
     from mlflow.models import ModelSignature
 
 ONNX_FILE = "model.onnx"
-EVIDENCE_FILE = "evidence.json"
 _POLICY_FILES = ("policy.safetensors", "policy.json")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Submission:
     """A trained policy on its way into the registry.
 
     Attributes
     ----------
     evidence
-        The evidence document as JSON, exactly as it was stored; None for a policy that was not judged.
+        What the judgement found; None for a policy that was not judged.
     observations
         Real observations of the universe's own bars, for the parity check.
     provenance
@@ -68,7 +70,7 @@ class Candidate:
     manifest: PolicyManifest
     retrain_id: str
     observations: Sequence[Observation]
-    evidence: str | None = None
+    evidence: Evidence | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -89,6 +91,7 @@ class ModelRegistry:
 
     @cached_property
     def tracking(self) -> Tracking:
+        """The MLflow client and experiments of this namespace."""
         return Tracking(self.tracking_uri, self.namespace)
 
     def serving_name(self, universe: str) -> str:
@@ -101,42 +104,40 @@ class ModelRegistry:
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def register(self, candidate: Candidate) -> RegisteredVersion:
-        """Store a candidate as a version of its line's model; the same candidate twice is one version.
+    def register(self, submission: Submission) -> RegisteredVersion:
+        """Store a policy as a version of its line's model; the same submission twice is one version.
 
         Raises
         ------
         PromotionError
             If the ONNX model does not decide as the policy does, or the evidence is about another policy.
         """
-        name = self.line_name(candidate.manifest.universe, candidate.manifest.line)
-        return self._twin(name, candidate) or self._store(name, candidate)
+        name = self.line_name(submission.manifest.universe, submission.manifest.line)
+        return self._twin(name, submission) or self._store(name, submission)
 
-    def offer_challenger(self, candidate: Candidate) -> RegisteredVersion:
-        """Register a judged candidate and make it the universe's `challenger`; what serves does not change."""
-        if candidate.evidence is None:
+    def offer_challenger(self, submission: Submission) -> RegisteredVersion:
+        """Register a judged policy and make it the universe's `challenger`; what serves does not change."""
+        if submission.evidence is None:
             raise PromotionError(
-                "a challenger needs the evidence it was judged by", where=candidate.manifest.universe, remedy="evaluate it first"
+                "a challenger needs the evidence it was judged by", where=submission.manifest.universe, remedy="evaluate it first"
             )
-        return self._offer(candidate, CHALLENGER)
+        return self._offer(submission, CHALLENGER)
 
-    def register_fallback(self, candidate: Candidate) -> RegisteredVersion:
+    def register_fallback(self, submission: Submission) -> RegisteredVersion:
         """Register the policy that serves while there is no champion, and point `fallback` at it."""
-        return self._offer(candidate, FALLBACK)
+        return self._offer(submission, FALLBACK)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
     def aliases(self, name: str) -> dict[str, int]:
         """Alias to version of a registered model; empty where the model does not exist yet."""
-        from mlflow.exceptions import MlflowException
+        stored = self._model(name)
+        return {} if stored is None else {str(alias): int(version) for alias, version in stored.aliases.items()}
 
-        try:
-            stored = self.tracking.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise
-        return {str(alias): int(version) for alias, version in stored.aliases.items()}
+    def model_tags(self, name: str) -> dict[str, str]:
+        """Tags of a registered model itself; empty where the model does not exist yet."""
+        stored = self._model(name)
+        return {} if stored is None else dict(stored.tags)
 
     def version(self, name: str, version: int) -> RegisteredVersion:
         """One version.
@@ -169,9 +170,16 @@ class ModelRegistry:
             token = page.token
             if not token:
                 break
-        pointing = {int(item.version): [alias for alias, version in aliases.items() if version == int(item.version)] for item in stored}
-        found = (RegisteredVersion.read(item, pointing[int(item.version)]) for item in stored)
+        # A search leaves the aliases of versions empty; only the model itself has them.
+        pointing: dict[int, list[str]] = {}
+        for alias, number in aliases.items():
+            pointing.setdefault(number, []).append(alias)
+        found = (RegisteredVersion.read(item, pointing.get(int(item.version), ())) for item in stored)
         return tuple(sorted(found, key=lambda item: item.version))
+
+    def policy(self, version: RegisteredVersion) -> tuple[Policy, PolicyManifest]:
+        """The policy of a version as it was trained, for evaluation; serving uses the ONNX model."""
+        return load_policy(self.files(version))
 
     def files(self, version: RegisteredVersion) -> Path:
         """Local folder with the files of a version, each checked against the hash noted when it was registered.
@@ -183,7 +191,12 @@ class ModelRegistry:
         """
         from mlflow.artifacts import download_artifacts
 
-        folder = Path(download_artifacts(artifact_uri=version.source, tracking_uri=self.tracking_uri))
+        folder = Path(version.source)
+        if not folder.is_absolute():
+            # One place per version, so that repeated downloads do not pile up; the hashes below say what it holds.
+            cache = Path(tempfile.gettempdir()) / "toto-ops-models" / value_hash([self.tracking_uri, version.source])
+            cache.mkdir(parents=True, exist_ok=True)
+            folder = Path(download_artifacts(artifact_uri=version.source, dst_path=str(cache), tracking_uri=self.tracking_uri))
         for name, digest in version.files.items():
             path = folder / name
             if not path.exists() or file_digest(path) != digest:
@@ -196,53 +209,67 @@ class ModelRegistry:
 
     # -- internals ---------------------------------------------------------------------------------------------
 
-    def _offer(self, candidate: Candidate, alias: str) -> RegisteredVersion:
-        own = self.register(candidate)
-        name = self.serving_name(candidate.manifest.universe)
-        offered = self._twin(name, candidate) or self._version_of(name, own.source, own.run_id, self._tags_of(own))
+    def _model(self, name: str) -> RegisteredModel | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.tracking.client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def _offer(self, submission: Submission, alias: str) -> RegisteredVersion:
+        own = self.register(submission)
+        name = self.serving_name(submission.manifest.universe)
+        offered = self._twin(name, submission) or self._version_of(name, own.source, own.run_id, self._tags_of(own))
         for version in (own, offered):
             self.tracking.client.set_registered_model_alias(version.name, alias, str(version.version))
         return self.version(name, offered.version)
 
-    def _twin(self, name: str, candidate: Candidate) -> RegisteredVersion | None:
+    def _twin(self, name: str, submission: Submission) -> RegisteredVersion | None:
         """The version already made of the same policy and evidence, if a step is being repeated."""
-        wanted = (candidate.manifest.inputs_hash, _evidence_hash(candidate))
+        wanted = (submission.manifest.inputs_hash, _evidence_hash(submission))
         for version in reversed(self.versions(name)):
             if (version.inputs_hash, version.evidence_hash) == wanted:
                 return version
         return None
 
-    def _store(self, name: str, candidate: Candidate) -> RegisteredVersion:
-        manifest = candidate.manifest
-        gates = _gates(candidate)
-        run_id = self.tracking.run_id(RunKey(manifest.universe, candidate.retrain_id, manifest.line, manifest.inputs_hash))
+    def _store(self, name: str, submission: Submission) -> RegisteredVersion:
+        manifest = submission.manifest
+        gates = _gates(submission)
+        run_id = self.tracking.run_id(RunKey(manifest.universe, submission.retrain_id, manifest.line, manifest.inputs_hash))
         with tempfile.TemporaryDirectory(prefix="toto-model-") as scratch:
-            folder, difference = _package(candidate, Path(scratch))
-            files = {file: file_digest(folder / file) for file in (ONNX_FILE, *_POLICY_FILES, EVIDENCE_FILE) if (folder / file).exists()}
-            source = self._upload(folder, candidate, run_id)
+            folder, difference = _package(submission, Path(scratch))
+            files = {
+                file: file_digest(folder / file)
+                for file in (ONNX_FILE, *_POLICY_FILES, EVIDENCE_FILE)
+                if (folder / file).exists()
+            }
+            source = self._upload(folder, submission, run_id)
         tags = {
             UNIVERSE_TAG: manifest.universe,
             LINE_TAG: manifest.line,
-            RETRAIN_ID_TAG: candidate.retrain_id,
+            RETRAIN_ID_TAG: submission.retrain_id,
             INPUTS_HASH_TAG: manifest.inputs_hash,
             DATA_HASH_TAG: manifest.data_hash,
             CODE_VERSION_TAG: manifest.code_version,
             KNOWS_UNTIL_TAG: manifest.knows_until.isoformat() if manifest.knows_until else "",
-            EVIDENCE_HASH_TAG: _evidence_hash(candidate),
+            EVIDENCE_HASH_TAG: _evidence_hash(submission),
             GATES_TAG: gates,
             FILES_TAG: json.dumps(files, sort_keys=True),
             PARITY_TAG: f"{difference:.3g}",
-            **candidate.provenance,
+            **submission.provenance,
         }
         return self._version_of(name, source, run_id, tags)
 
-    def _upload(self, folder: Path, candidate: Candidate, run_id: str) -> str:
-        manifest, client = candidate.manifest, self.tracking.client
+    def _upload(self, folder: Path, submission: Submission, run_id: str) -> str:
+        manifest, client = submission.manifest, self.tracking.client
         model = client.create_logged_model(
             self.tracking.experiment_id(manifest.universe),
             name=manifest.line,
             source_run_id=run_id,
-            tags={RETRAIN_ID_TAG: candidate.retrain_id, INPUTS_HASH_TAG: manifest.inputs_hash},
+            tags={RETRAIN_ID_TAG: submission.retrain_id, INPUTS_HASH_TAG: manifest.inputs_hash},
             model_type=manifest.kind,
         )
         client.log_model_artifacts(model.model_id, str(folder))
@@ -266,30 +293,24 @@ class ModelRegistry:
         return dict(self.tracking.client.get_model_version(version.name, str(version.version)).tags)
 
 
-def _gates(candidate: Candidate) -> str:
-    if candidate.evidence is None:
+def _gates(submission: Submission) -> Gates:
+    if submission.evidence is None:
         return "not judged"
-    evidence = EvidenceDocument.read(candidate.evidence, where=f"evidence of {candidate.manifest.line}")
-    evidence.require_about(
-        universe=candidate.manifest.universe,
-        line=candidate.manifest.line,
-        inputs_hash=candidate.manifest.inputs_hash,
-        retrain_id=candidate.retrain_id,
-    )
-    return "passed" if evidence.passed else "failed"
+    require_about(submission.evidence, submission.manifest, submission.retrain_id)
+    return "passed" if submission.evidence.passed else "failed"
 
 
-def _evidence_hash(candidate: Candidate) -> str:
-    return NOT_JUDGED_HASH if candidate.evidence is None else EvidenceDocument.hash_of(candidate.evidence)
+def _evidence_hash(submission: Submission) -> str:
+    return NOT_JUDGED_HASH if submission.evidence is None else value_hash(submission.evidence)
 
 
-def _package(candidate: Candidate, scratch: Path) -> tuple[Path, float]:
+def _package(submission: Submission, scratch: Path) -> tuple[Path, float]:
     """The folder that becomes the version, and the largest difference the parity check measured."""
     import mlflow.onnx
     import onnx
 
-    exported = export_onnx(candidate.policy, candidate.manifest, scratch / ONNX_FILE)
-    parity = check_parity(candidate.policy, exported, candidate.observations)
+    exported = export_onnx(submission.policy, submission.manifest, scratch / ONNX_FILE)
+    parity = check_parity(submission.policy, exported, submission.observations)
     folder = scratch / "package"
     mlflow.onnx.save_model(
         onnx.load(str(exported)),
@@ -301,9 +322,11 @@ def _package(candidate: Candidate, scratch: Path) -> tuple[Path, float]:
         save_as_external_data=False,
     )
     shutil.copy(exported, folder / ONNX_FILE)
-    candidate.policy.save(folder, candidate.manifest)
-    if candidate.evidence is not None:
-        (folder / EVIDENCE_FILE).write_text(candidate.evidence, encoding="utf-8")
+    submission.policy.save(folder, submission.manifest)
+    if submission.evidence is not None:
+        write_evidence(submission.evidence, folder)
+        # Promotion will read it back: whatever cannot be read must be found out now.
+        read_evidence(folder)
     return folder, parity.max_abs_difference
 
 

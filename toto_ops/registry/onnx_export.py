@@ -7,6 +7,7 @@ The graph takes the raw tensors of an `Observation` (the scaler is inside the po
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Parity:
 
     @property
     def acceptable(self) -> bool:
+        """Whether the two may be taken for the same."""
         # A NaN difference compares false, and is refused.
         return self.max_abs_difference <= TOLERANCE and self.action_mismatches <= TIE_SHARE * self.decisions
 
@@ -202,11 +204,14 @@ def _largest(first: NDArray[Any], second: NDArray[Any]) -> float:
 
 @contextmanager
 def _without_exporter_chatter() -> Iterator[None]:
-    """The exporter warns of every optional package that is absent; real failures are exceptions."""
+    """The exporter warns of absent optional packages and of its own deprecations; real failures are exceptions."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            yield
     finally:
         logger.setLevel(level)

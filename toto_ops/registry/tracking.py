@@ -165,7 +165,7 @@ def prepare_database(uri: str) -> None:
         prepared = folder / f".{_fingerprint(uri)}.prepared"
         if _database_exists(uri) and prepared.exists() and prepared.read_text() == VERSION:
             return
-        upgrade.callback(uri)
+        upgrade.main([uri], standalone_mode=False)
         prepared.write_text(VERSION)
 
 

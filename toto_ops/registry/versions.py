@@ -49,7 +49,7 @@ class RegisteredVersion:
     aliases
         Which of `challenger`, `champion`, `previous`, `fallback` point here.
     evidence_hash
-        SHA-256 of the evidence document attached; `none` without one.
+        Identity of the evidence attached; `none` without any.
     files
         SHA-256 of every file the version consists of, by name.
     source
@@ -83,6 +83,7 @@ class RegisteredVersion:
 
     @property
     def label(self) -> str:
+        """How people refer to it."""
         return f"{self.name} version {self.version}"
 
     @classmethod

@@ -27,11 +27,8 @@ from torch import Tensor
 
 from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules
 
-SETTLING_ROUNDS = 3
+SETTLING_ROUNDS = 4
 """Rounds in which the costs of a trade and the equity it is sized on are brought to agree."""
-
-TRADE_EPSILONS = 64.0
-"""A change of value counts as a trade above this many machine epsilons of equity: below, it is rounding."""
 
 
 class PortfolioState(NamedTuple):
@@ -218,12 +215,12 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     fees = rules.cost_rate * traded_value.sum(-1)
     worth_after = worth - fees
     units = torch.where(change == 0, state.units, wanted / state.mark)
-    traded = traded_value.detach() > (TRADE_EPSILONS * torch.finfo(value.dtype).eps * worth.detach().abs()).unsqueeze(-1)
+    traded = traded_value.detach() > _rounding(worth).unsqueeze(-1)
     after = state._replace(
         cash=state.cash - change.sum(-1) - fees,
         units=units,
         entry=_average_entry(state, units.detach()),
-        days_since_trade=torch.where(traded, 0.0, state.days_since_trade),
+        days_since_trade=state.days_since_trade.masked_fill(traded, 0.0),
         peak=peak,
         cooldown=cooldown,
         bankrupt=bankrupt,
@@ -250,7 +247,7 @@ def _breaker(state: PortfolioState, worth: Tensor, rules: TradingRules) -> tuple
     cooling = state.cooldown > 0
     tripped = ~cooling & (worth <= peak * (1.0 - rules.max_drawdown))
     flat = cooling | tripped
-    cooldown = torch.where(tripped, rules.breaker_cooldown - 1, (state.cooldown - 1).clamp(min=0))
+    cooldown = (state.cooldown - 1).clamp(min=0).masked_fill(tripped, rules.breaker_cooldown - 1)
     # A new peak starts where the breaker lets go: measured from the old one it would trip again at once.
     return torch.where(flat, worth, peak), cooldown, flat
 
@@ -268,15 +265,14 @@ def _targets(
 ) -> tuple[Tensor, Tensor]:
     """Weights to hold `[B, A]`, and which of them are to be traded for `[B, A]`; the gross cap is still to come."""
     # A held symbol's weight may be anything, NaN included: drop it before arithmetic or its gradient sees it.
-    asked = torch.where(hold, 0.0, weight)
+    asked = weight.masked_fill(hold, 0.0)
     low = -rules.symbol_cap if rules.may_short else 0.0
     target = torch.where(hold, drifted, asked.clamp(min=low, max=rules.symbol_cap))
-    target = torch.where(must_close, 0.0, target)
-    target = torch.where(movable, target, drifted)
+    target = torch.where(movable, target.masked_fill(must_close, 0.0), drifted)
     keep = (hold & ~must_close) | ~movable
     if target.shape[-1] > rules.max_positions:
         stays = _largest(target, movable, rules.max_positions)
-        target = torch.where(stays, target, 0.0)
+        target = target.masked_fill(~stays, 0.0)
         keep = keep & stays
     beyond_band = (target - drifted).abs() >= rules.rebalancing_band
     return target, ~keep & (beyond_band | (target == 0))
@@ -288,9 +284,9 @@ def _largest(target: Tensor, movable: Tensor, count: int) -> Tensor:
     Positions that cannot be traded now take their places first: they stay whatever is decided.
     """
     stuck = ~movable & (target != 0)
-    size = torch.where(stuck, math.inf, target.detach().abs())
+    size = target.detach().abs().masked_fill(stuck, math.inf)
     order = torch.argsort(size, dim=-1, descending=True, stable=True)
-    chosen = torch.zeros_like(movable).scatter(-1, order[..., :count], value=True)
+    chosen = torch.zeros_like(target, dtype=torch.bool).scatter(-1, order[..., :count], value=True)
     return chosen | stuck
 
 
@@ -300,29 +296,40 @@ def _settled(target: Tensor, trade: Tensor, *, value: Tensor, movable: Tensor, w
     Costs depend on the trade, and the trade on the equity that the costs leave. Substituting one into the other
     contracts by cost rate x gross exposure (0.3 % at 0.15 % and 2x), so a few rounds settle it beyond doubt.
     """
-    stuck = torch.where(movable, 0.0, value).abs().sum(-1)
+    stuck = value.masked_fill(movable, 0.0)
+    stuck_gross = stuck.abs().sum(-1)
+    # What is traded for grows with the equity that is left, what is held does not.
+    variable = target.masked_fill(~trade, 0.0)
+    fixed = (value - stuck).masked_fill(trade, 0.0)
+    before = value - stuck
+    rounding = _rounding(worth)
+    tiny = torch.finfo(worth.dtype).tiny
 
     def sized(left: Tensor) -> Tensor:
-        wanted = torch.where(trade, target * left.unsqueeze(-1), value)
+        wanted = variable * left.unsqueeze(-1) + fixed
         if math.isinf(rules.gross_leverage):
             return wanted
-        room = (rules.gross_leverage * left - stuck).clamp(min=0.0)
-        gross = torch.where(movable, wanted, 0.0).abs().sum(-1)
-        over = gross > room
-        scale = torch.where(over, room / torch.where(over, gross, 1.0), 1.0)
-        return torch.where(movable, wanted * scale.unsqueeze(-1), wanted)
+        room = rules.gross_leverage * left - stuck_gross
+        room = room * (room > rounding)
+        gross = wanted.abs().sum(-1)
+        return wanted * (room / torch.maximum(gross, room).clamp(min=tiny)).unsqueeze(-1)
 
     left = worth
     for _ in range(SETTLING_ROUNDS):
-        left = worth - rules.cost_rate * (sized(left) - value).abs().sum(-1)
-    return sized(left)
+        left = worth - rules.cost_rate * (sized(left) - before).abs().sum(-1)
+    return sized(left) + stuck
+
+
+def _rounding(worth: Tensor) -> Tensor:
+    """`[B]` money too small to be a trade or room for one: half the digits of the dtype (1.5e-8 of equity in float64)."""
+    return math.sqrt(torch.finfo(worth.dtype).eps) * worth.detach().abs()
 
 
 def _average_entry(state: PortfolioState, units: Tensor) -> Tensor:
     """Average entry price `[B, A]` once `units` are held: moved by additions, kept by reductions, new after a flip."""
-    held = state.units.detach()
+    held, flat = state.units.detach(), units == 0
     same_side = held * units > 0
     added = (units - held).abs() * (units.abs() > held.abs())
-    size = torch.where(units == 0, 1.0, units.abs())
+    size = units.abs().masked_fill(flat, 1.0)
     averaged = state.entry + (state.mark - state.entry) * (added / size)
-    return torch.where(units == 0, 0.0, torch.where(same_side, averaged, state.mark)).detach()
+    return torch.where(same_side, averaged, state.mark).masked_fill(flat, 0.0).detach()

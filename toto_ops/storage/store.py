@@ -53,10 +53,12 @@ class ArtefactRef:
     inputs_hash: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> ArtefactRef:
+        """Inverse of `to_dict`."""
         return cls(ArtefactKey(**content["key"]), content["content_hash"], content["inputs_hash"])
 
 
@@ -216,7 +218,7 @@ class ArtefactStore:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(temporary, str(path))
+            Path(temporary).replace(str(path))
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -234,7 +236,7 @@ def _rename_or_keep(source: Path, destination: Path) -> None:
         return
     if destination.exists():  # debris of an interrupted deletion: never visible as complete, safe to replace
         shutil.rmtree(destination)
-    os.rename(source, destination)
+    source.rename(destination)
 
 
 def _sync(path: Path) -> None:

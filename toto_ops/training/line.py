@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from toto_ops.configuration import StrictModel
-from toto_ops.features.panel import Panel
-from toto_ops.policies.contract import Policy, PolicyManifest
-from toto_ops.simulation.rules import TradingRules
-from toto_ops.training.ledger import TrialLedger
-from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.splits import Splits
+
+if TYPE_CHECKING:  # The asset graph is built from the list of lines: that must not wait for torch.
+    from toto_ops.features.panel import Panel
+    from toto_ops.policies.contract import Policy, PolicyManifest
+    from toto_ops.simulation.rules import TradingRules
+    from toto_ops.training.ledger import TrialLedger
+    from toto_ops.training.offline_dataset import OfflineDataset
+    from toto_ops.training.splits import Splits
 
 ConfigT = TypeVar("ConfigT", bound=StrictModel)
 

@@ -1,0 +1,70 @@
+"""Group `evaluation`: the one judgement, its report, and the gates as an asset check."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.metadata import Cell, picture, table
+from assets.partitions import asset_key
+from assets.resources import TotoOps
+from toto_ops.training.lines import LINES
+from toto_ops.universes import Universe
+
+GROUP = "evaluation"
+SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "win_rate", "profit_factor", "trades", "fees", "turnover", "exposure")
+"""Figures of each contestant in the asset's table; the report has their intervals too."""
+
+
+def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
+    """The evaluation report of one universe."""
+    key = asset_key(universe, "evaluation_report")
+
+    @dg.asset(
+        key=key,
+        deps=[asset_key(universe, "panel"), *(asset_key(universe, f"{line.name}_policy") for line in LINES)],
+        group_name=GROUP,
+        kinds={"torch", "html"},
+        owners=["team:toto-ops"],
+        description="The challenger, chosen on validation, judged on the test span beside the fallback and the benchmarks.",
+        check_specs=[
+            dg.AssetCheckSpec("gates", asset=key, description="Every gate a challenger must pass before it may be promoted")
+        ],
+    )
+    def evaluation_report(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
+        from toto_ops.pipeline.evaluation_steps import evaluate
+        from toto_ops.pipeline.outcome import CriterionOutcome
+
+        judged = evaluate(toto.project(), toto.retraining(context, universe), universe)
+        evidence = judged.evidence
+        criteria = [CriterionOutcome.of(row).model_dump() for row in evidence.criteria]
+        contestants: list[dict[str, Cell]] = [
+            {"contestant": one.name, "role": one.role, **{name: getattr(one.performance, name).value for name in SHOWN}}
+            for one in evidence.candidates
+        ]
+        failed = ", ".join(row.name for row in evidence.failures)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "verdict": evidence.verdict,
+                "challenger": evidence.line,
+                "report": dg.MetadataValue.url(judged.report.as_uri()),
+                "gates": table(criteria),
+                "contestants": table(contestants),
+                "minimum_detectable_sharpe": evidence.minimum_detectable_sharpe,
+                "openings_of_this_test_span": evidence.openings,
+                "trials_in_the_ledger": evidence.trials,
+                "reused": judged.reused,
+                **{title: picture(png, title) for title, png in judged.plots.items()},
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="gates",
+                    passed=evidence.passed,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="every gate passed" if evidence.passed else f"not promotable: {failed}",
+                    metadata={"gates": table(criteria)},
+                )
+            ],
+        )
+
+    return [evaluation_report]

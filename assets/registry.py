@@ -1,0 +1,72 @@
+"""Group `registry`: the challenger as a registered version, and the champion alias moved only on passed gates."""
+
+import dagster as dg
+
+from assets.metadata import table
+from assets.partitions import asset_key
+from assets.resources import TotoOps
+from toto_ops.universes import Universe
+
+GROUP = "registry"
+PROMOTION_POOL = "promotion"
+"""Limited to one at a time by the instance: MLflow has no compare-and-set on aliases."""
+
+
+def registry_assets(universe: Universe) -> list[dg.AssetsDefinition]:
+    """Challenger and champion of one universe."""
+    return [_challenger(universe), _champion(universe)]
+
+
+def _challenger(universe: Universe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(universe, "challenger"),
+        deps=[asset_key(universe, "evaluation_report")],
+        group_name=GROUP,
+        kinds={"mlflow", "onnx"},
+        owners=["team:toto-ops"],
+        pool=PROMOTION_POOL,
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
+        description="The judged challenger and the fallback as registered MLflow versions with ONNX. Serving does not change.",
+    )
+    def challenger(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
+        from toto_ops.pipeline.registry_steps import register_challenger
+
+        registered = register_challenger(toto.project(), toto.retraining(context, universe), universe)
+        return dg.MaterializeResult(
+            metadata={
+                "challenger": registered.challenger.label,
+                "fallback": registered.fallback.label,
+                "gates": registered.challenger.gates,
+                "inputs_hash": registered.challenger.inputs_hash,
+                "data_hash": registered.challenger.data_hash,
+            }
+        )
+
+    return challenger
+
+
+def _champion(universe: Universe) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(universe, "champion"),
+        deps=[asset_key(universe, "challenger")],
+        group_name=GROUP,
+        kinds={"mlflow"},
+        owners=["team:toto-ops"],
+        pool=PROMOTION_POOL,
+        description="What serves: the challenger if it passed every gate, else whatever served before.",
+    )
+    def champion(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
+        from toto_ops.pipeline.registry_steps import settle_champion
+
+        outcome = settle_champion(toto.project(), toto.retraining(context, universe), universe)
+        return dg.MaterializeResult(
+            metadata={
+                "promoted": outcome.promoted,
+                "decision": outcome.decision,
+                "serving": outcome.incumbent,
+                "gates": table([row.model_dump() for row in outcome.criteria]),
+                "report": dg.MetadataValue.url(f"file://{outcome.report}"),
+            }
+        )
+
+    return champion

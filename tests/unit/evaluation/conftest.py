@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+
+from toto_ops.evaluation.bootstrap import BootstrapConfig
+from toto_ops.evaluation.candidates import Candidate
+from toto_ops.evaluation.gates import GateConfig
+from toto_ops.evaluation.judge import Circumstances
+from toto_ops.features.panel import Panel
+from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.policies.contract import Policy, PolicyManifest
+from toto_ops.simulation.observation import Action, decide
+from toto_ops.training.splits import SplitConfig, Splits, make_splits
+from toto_ops.universes import Universe
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+ROWS = 320
+
+
+class PlantedSignal(Policy):
+    """Buys where the first feature is positive and sells where it is negative; `contrary` does the opposite."""
+
+    kind = "test-planted-signal"
+
+    def __init__(self, *, contrary: bool = False, idle: bool = False) -> None:
+        super().__init__()
+        self.contrary = contrary
+        self.idle = idle
+
+    @property
+    def architecture(self):
+        return {"contrary": self.contrary, "idle": self.idle}
+
+    def forward(self, market, account, mask):
+        signal = -market[..., 0] if self.contrary else market[..., 0]
+        signal = torch.zeros_like(signal) if self.idle else signal
+        action = torch.where(signal > 0.5, int(Action.BUY), torch.where(signal < -0.5, int(Action.SELL), int(Action.HOLD)))
+        probabilities = torch.nn.functional.one_hot(action, 3).to(market.dtype)
+        return tuple(decide(action, torch.ones_like(signal), probabilities, mask, w_max=0.5, may_short=False))
+
+
+def make_panel(rows: int = ROWS, seed: int = 0, drift: float = 0.0, symbols: tuple[str, ...] = ("AAA", "BBB")) -> Panel:
+    """Random walks whose first feature tells, as no real feature can, where the open after next goes; +1, 0 or -1."""
+    generator = np.random.default_rng(seed)
+    shape = (rows, len(symbols))
+    moves = generator.normal(drift, 0.02, size=shape)
+    opens = 100.0 * np.exp(np.cumsum(moves, axis=0))
+    features = np.zeros((*shape, len(MARKET_FEATURES)), dtype=np.float32)
+    future = moves[2:]
+    features[:-2, :, 0] = np.where(np.abs(future) > 0.008, np.sign(future), 0.0)
+    open_time = np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
+    return Panel(
+        symbols=symbols,
+        feature_names=MARKET_FEATURES,
+        open_time=open_time,
+        close_time=open_time + np.timedelta64(1, "D"),
+        features=features,
+        mask=np.ones(shape, dtype=bool),
+        open=opens,
+        close=opens * np.exp(generator.normal(0, 0.002, size=shape)),
+        ended=np.zeros(len(symbols), dtype=bool),
+    )
+
+
+def make_candidate(
+    line: str, *, knows_until: datetime | None = None, accuracy="directional", selected_until=None, **architecture
+):
+    policy = PlantedSignal(**architecture)
+    manifest = PolicyManifest(
+        kind=PlantedSignal.kind,
+        line=line,
+        universe="controls",
+        symbols=("AAA", "BBB"),
+        architecture=policy.architecture,
+        config={},
+        inputs_hash=f"inputs-of-{line}",
+        data_hash="data",
+        code_version="1",
+        knows_until=knows_until,
+    )
+    return Candidate(policy, manifest, accuracy=accuracy, selected_until=selected_until)
+
+
+@pytest.fixture
+def panel() -> Panel:
+    return make_panel()
+
+
+@pytest.fixture
+def universe() -> Universe:
+    return Universe.model_validate(
+        {
+            "name": "controls",
+            "asset_class": "crypto",
+            "source": {"kind": "sample", "folder": "daily_crypto"},
+            "symbols": ["AAA", "BBB"],
+            "calendar": "24/7",
+            "periods_per_year": 365,
+            "cadence": "0 6 1 * *",
+            "costs": {"commission": 0.0005},
+            "limits": {"symbol_cap": 0.5, "max_positions": 2},
+            "volume_unit": "base",
+            "adjustment": "none",
+        }
+    )
+
+
+@pytest.fixture
+def splits(panel: Panel) -> Splits:
+    return make_splits(panel.close_time, SplitConfig(train=0.5, validation=0.2))
+
+
+@pytest.fixture
+def gates() -> GateConfig:
+    return GateConfig(bootstrap=BootstrapConfig(samples=100, block_length=10))
+
+
+@pytest.fixture
+def circumstances() -> Circumstances:
+    return Circumstances(retrain_id="retrain-1", as_of=START + timedelta(days=ROWS), data_hash="data", openings=1, trials=3)
+
+
+@pytest.fixture
+def candidate():
+    return make_candidate
+
+
+@pytest.fixture
+def panel_of():
+    return make_panel

@@ -1,0 +1,40 @@
+"""Fixtures of the registry tests: one MLflow database for all of them, one universe for each."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from toto_ops.registry import models
+from toto_ops.registry.models import ModelRegistry
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def registry(tracking_uri, tmp_path_factory):
+    """A registry that exports each sample policy once: the export takes seconds and has tests of its own."""
+    exported = tmp_path_factory.mktemp("exported")
+    export = models.export_onnx
+
+    def export_once(policy, manifest, path):
+        kept = exported / f"{manifest.kind}-{policy.seed}.onnx"
+        if not kept.exists():
+            export(policy, manifest, kept)
+        return Path(shutil.copy(kept, path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "export_onnx", export_once)
+        yield ModelRegistry(tracking_uri)
+
+
+@pytest.fixture
+def universe(request):
+    """A universe name of the test's own, so that tests share a database but no model."""
+    return request.node.name.split("[")[0].lower()[:32].rstrip("_")

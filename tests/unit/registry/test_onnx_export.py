@@ -1,0 +1,72 @@
+"""Every policy exports to one ONNX file that decides as it does, for any number of accounts and symbols."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from registry_samples import LinearPolicy, NaNPolicy, manifest
+
+from toto_ops.errors import PromotionError
+from toto_ops.registry.onnx_export import Parity, check_parity, export_onnx, open_session, random_observation, run_session
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return LinearPolicy(7)
+
+
+@pytest.fixture(scope="module")
+def exported(policy, tmp_path_factory):
+    return export_onnx(policy, manifest("u"), tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
+def test_file_is_self_contained_and_says_what_it_is(exported):
+    assert [path.name for path in exported.parent.iterdir()] == ["model.onnx"]
+    facts = {entry.key: entry.value for entry in onnx.load(str(exported)).metadata_props}
+    assert facts["observation_schema"] == "state34/1"
+    assert facts["symbols"] == "AAA,BBB,CCC"
+    assert facts["inputs_hash"] == "inputs-1"
+
+
+@pytest.mark.parametrize(("accounts", "symbols"), [(1, 1), (1, 3), (64, 1), (33, 17)])
+def test_accounts_and_symbols_are_free(policy, exported, accounts, symbols):
+    observation = random_observation(accounts=accounts, symbols=symbols, seed=3)
+    expected = policy.act(observation)
+    got = run_session(open_session(exported), *(tensor.numpy() for tensor in observation))
+    np.testing.assert_array_equal(got.action, expected.action.numpy())
+    np.testing.assert_array_equal(got.hold, expected.hold.numpy())
+    np.testing.assert_allclose(got.weight, expected.weight.numpy(), atol=1e-6)
+    np.testing.assert_allclose(got.probabilities, expected.probabilities.numpy(), atol=1e-6)
+
+
+def test_parity_measures_all_unmasked_decisions(policy, exported):
+    observation = random_observation(accounts=50, symbols=3, seed=5)
+    parity = check_parity(policy, exported, [observation])
+    assert parity.decisions > int(observation.mask.sum()) > 0
+    assert parity.max_abs_difference < 1e-5
+    assert parity.action_mismatches == 0
+
+
+def test_another_policy_is_told_apart_with_the_measured_difference(exported):
+    with pytest.raises(PromotionError, match=r"largest absolute difference 0\.\d+"):
+        check_parity(LinearPolicy(8), exported, [])
+
+
+def test_a_small_change_of_one_weight_is_noticed(exported):
+    nearly = LinearPolicy(7)
+    with torch.no_grad():
+        nearly.head.weight[3, 0] += 0.01
+    with pytest.raises(PromotionError, match="largest absolute difference"):
+        check_parity(nearly, exported, [])
+
+
+def test_nan_never_counts_as_agreement(tmp_path):
+    policy = NaNPolicy(0)
+    path = export_onnx(policy, manifest("u", kind="test-nan"), tmp_path / "model.onnx")
+    with pytest.raises(PromotionError, match="nan"):
+        check_parity(policy, path, [])
+
+
+def test_a_rare_tie_is_accepted_and_a_common_one_is_not():
+    assert Parity(decisions=10_000, max_abs_difference=1e-6, action_mismatches=1).acceptable
+    assert not Parity(decisions=100, max_abs_difference=1e-6, action_mismatches=1).acceptable

@@ -1,0 +1,160 @@
+"""What serves changes only by promotion and rollback; whatever goes wrong leaves it as it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+from registry_samples import fallback_submission, submission
+
+from toto_ops.errors import PromotionError, StorageError
+from toto_ops.registry.events import events
+from toto_ops.registry.history import incumbent
+from toto_ops.registry.promotion import evidence_of, promote, rollback
+from toto_ops.storage.hashing import file_digest
+
+
+def offer(registry, universe, number, **evidence):
+    champion = incumbent(registry, universe)
+    label = None if champion is None or champion.is_fallback else f"{champion.model} version {champion.version}"
+    return registry.offer_challenger(submission(universe, number, champion=label, **evidence)).version
+
+
+def state(registry, universe):
+    """Everything promotion may change."""
+    name = registry.serving_name(universe)
+    tags = {version.version: registry.tracking.client.get_model_version(name, str(version.version)).tags for version in registry.versions(name)}
+    return registry.aliases(name), tags, events(registry, universe)
+
+
+def test_two_promotions_and_two_rollbacks(registry, universe):
+    fallback = registry.register_fallback(fallback_submission(universe)).version
+    name = registry.serving_name(universe)
+    assert incumbent(registry, universe).is_fallback
+
+    first = offer(registry, universe, 1)
+    assert incumbent(registry, universe).version == fallback, "a challenger does not serve"
+    done = promote(registry, universe, first)
+    assert (done.outcome, done.champion.version, done.replaced) == ("promoted", first, None)
+    assert "previous" not in registry.aliases(name)
+
+    second = offer(registry, universe, 2)
+    assert promote(registry, universe, second).replaced == first
+    assert registry.aliases(name) == {"challenger": second, "champion": second, "previous": first, "fallback": fallback}
+
+    undone = rollback(registry, universe)
+    assert (undone.withdrawn.version, undone.incumbent.version) == (second, first)
+    assert undone.withdrawn.rolled_back_at is not None
+    assert registry.aliases(name) == {"challenger": second, "champion": first, "fallback": fallback}
+
+    undone = rollback(registry, universe)
+    assert undone.incumbent.line == "fallback"
+    assert incumbent(registry, universe).is_fallback
+    with pytest.raises(PromotionError, match="no champion to roll back"):
+        rollback(registry, universe)
+
+    diary = [(event.kind, event.version, event.instead_of) for event in events(registry, universe)]
+    assert diary == [("promoted", first, None), ("promoted", second, first), ("rolled back", first, second), ("rolled back", fallback, first)]
+    with pytest.raises(PromotionError, match="was rolled back on"):
+        promote(registry, universe, second)
+
+
+def test_promoting_the_champion_again_changes_nothing(registry, universe):
+    version = offer(registry, universe, 1)
+    promote(registry, universe, version)
+    before = state(registry, universe)
+    assert promote(registry, universe, version).outcome == "unchanged"
+    assert state(registry, universe) == before
+
+
+def test_a_failed_gate_is_refused_with_what_was_measured(registry, universe):
+    version = offer(registry, universe, 1, sharpe=0.4)
+    before = state(registry, universe)
+    with pytest.raises(PromotionError, match=r"Sharpe ratio 0\.4 \(required >= 1\.0\)"):
+        promote(registry, universe, version)
+    assert state(registry, universe) == before
+
+
+def test_evidence_altered_after_registration_is_refused(registry, universe):
+    version = offer(registry, universe, 1, sharpe=0.4)
+    path = Path(registry.version(registry.serving_name(universe), version).source) / "evidence.json"
+    content = json.loads(path.read_text())
+    content["criteria"][0] |= {"measured": 2.0, "verdict": "pass"}
+    path.write_text(json.dumps(content | {"verdict": "passed"}))
+    with pytest.raises(StorageError, match=r"evidence\.json .* is not what was registered"):
+        promote(registry, universe, version)
+    assert incumbent(registry, universe) is None
+
+
+def test_a_verdict_reached_on_another_policy_does_not_promote_this_one(registry, universe):
+    lender = registry.version(registry.serving_name(universe), offer(registry, universe, 1))
+    borrower = registry.version(registry.serving_name(universe), offer(registry, universe, 2, sharpe=0.1))
+    path = Path(borrower.source) / "evidence.json"
+    path.write_bytes((Path(lender.source) / "evidence.json").read_bytes())
+    # Even one who can rewrite the hashes in the registry cannot lend a verdict.
+    client = registry.tracking.client
+    client.set_model_version_tag(borrower.name, str(borrower.version), "toto.files", json.dumps({**borrower.files, "evidence.json": file_digest(path)}))
+    with pytest.raises(PromotionError, match="evidence is about another model: inputs_hash is inputs-1"):
+        promote(registry, universe, borrower.version)
+
+
+def test_a_challenger_judged_against_another_champion_is_refused(registry, universe):
+    first = offer(registry, universe, 1)
+    rival = offer(registry, universe, 2)
+    promote(registry, universe, first)
+    with pytest.raises(PromotionError, match=rf"was judged against no champion, but toto-{universe} version {first} is in place"):
+        promote(registry, universe, rival)
+    assert incumbent(registry, universe).version == first
+
+
+def test_a_version_without_evidence_cannot_become_champion(registry, universe):
+    version = registry.register_fallback(fallback_submission(universe)).version
+    with pytest.raises(PromotionError, match="registered without evidence"):
+        promote(registry, universe, version)
+    assert incumbent(registry, universe).is_fallback
+
+
+def test_a_rollback_with_nothing_to_fall_back_on_is_refused(registry, universe):
+    version = offer(registry, universe, 1)
+    promote(registry, universe, version)
+    with pytest.raises(PromotionError, match="nothing could serve instead"):
+        rollback(registry, universe)
+    assert incumbent(registry, universe).version == version
+
+
+@pytest.mark.parametrize("alias", ["previous", "champion"])
+def test_a_registry_that_fails_half_way_leaves_the_incumbent_as_it_was(registry, universe, monkeypatch, alias):
+    universe = f"{universe[:22]}_{alias}"
+    promote(registry, universe, offer(registry, universe, 1))
+    second = offer(registry, universe, 2)
+    before = state(registry, universe)
+    original = registry.tracking.client.set_registered_model_alias
+
+    def breaks(name, moved, version):
+        if moved == alias and int(version) in (1, 2) and before[0].get(alias) != int(version):
+            raise ConnectionError("the server went away")
+        original(name, moved, version)
+
+    monkeypatch.setattr(registry.tracking.client, "set_registered_model_alias", breaks)
+    with pytest.raises(ConnectionError):
+        promote(registry, universe, second)
+    assert state(registry, universe) == before
+    monkeypatch.undo()
+    assert promote(registry, universe, second).outcome == "promoted"
+
+
+def test_a_rollback_to_damaged_files_is_refused(registry, universe):
+    first = offer(registry, universe, 1)
+    promote(registry, universe, first)
+    second = offer(registry, universe, 2)
+    promote(registry, universe, second)
+    damaged = Path(registry.version(registry.serving_name(universe), first).source) / "model.onnx"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    before = state(registry, universe)
+    with pytest.raises(StorageError, match=r"model\.onnx .* is not what was registered"):
+        rollback(registry, universe)
+    assert state(registry, universe) == before
+
+
+def test_the_evidence_read_back_is_the_evidence_submitted(registry, universe):
+    version = registry.version(registry.serving_name(universe), offer(registry, universe, 1))
+    assert evidence_of(registry, version) == submission(universe, 1).evidence

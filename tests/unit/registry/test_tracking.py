@@ -1,0 +1,74 @@
+"""MLflow runs: found again by retraining, line and inputs; apart by universe and namespace."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from toto_ops.registry.tracking import RunKey, RunRecord, Tracking, flatten
+
+
+@pytest.fixture(scope="module")
+def tracking(tracking_uri):
+    return Tracking(tracking_uri)
+
+
+def test_a_run_is_found_again_and_others_are_their_own(tracking, universe):
+    key = RunKey(universe, "retrain-1", "bc", "inputs-1")
+    first = tracking.run_id(key)
+    assert tracking.run_id(key) == first
+    others = {
+        tracking.run_id(RunKey(universe, "retrain-2", "bc", "inputs-1")),
+        tracking.run_id(RunKey(universe, "retrain-1", "ppo", "inputs-1")),
+        tracking.run_id(RunKey(universe, "retrain-1", "bc", "inputs-2")),
+    }
+    assert len(others | {first}) == 4
+
+
+def test_a_repeated_step_writes_the_same_run(tracking, universe, tmp_path):
+    (tmp_path / "curve.csv").write_text("epoch,loss\n1,0.5\n")
+    key = RunKey(universe, "retrain-1", "bc", "inputs-1")
+    record = RunRecord(
+        params={"seed": 1, "network": {"hidden": 128}}, metrics={"sharpe": 1.25}, tags={"git.revision": "abc"}, files=tmp_path
+    )
+    run_id = tracking.record(key, record)
+    assert tracking.record(key, record) == run_id
+    run = tracking.client.get_run(run_id)
+    assert run.data.params == {"seed": "1", "network.hidden": "128"}
+    assert run.data.metrics == {"sharpe": 1.25}
+    assert run.data.tags["git.revision"] == "abc"
+    assert run.info.status == "FINISHED"
+    assert [item.path for item in tracking.client.list_artifacts(run_id)] == ["curve.csv"]
+
+
+def test_namespaces_have_their_own_experiments(tracking, tracking_uri, universe):
+    live = tracking.experiment_id(universe)
+    replay = Tracking(tracking_uri, "replay").experiment_id(universe)
+    assert replay != live
+    assert tracking.client.get_experiment(live).name == f"toto-{universe}"
+    assert tracking.client.get_experiment(replay).name == f"replay.toto-{universe}"
+
+
+def test_artifacts_lie_beside_the_database(tracking, tracking_uri, universe):
+    location = tracking.client.get_experiment(tracking.experiment_id(universe)).artifact_location
+    assert location.startswith(tracking_uri.removeprefix("sqlite:///").removesuffix("mlflow.db"))
+
+
+def test_an_identifier_cannot_smuggle_a_filter(tracking, universe):
+    with pytest.raises(ValueError, match="cannot be searched"):
+        tracking.run_id(RunKey(universe, "x' or tags.a = 'b", "bc", "inputs-1"))
+
+
+def test_nested_parameters_are_flattened():
+    assert flatten({"a": 1, "b": {"c": 2, "d": {"e": 3}}}) == {"a": 1, "b.c": 2, "b.d.e": 3}
+
+
+@pytest.mark.subprocess
+def test_a_fresh_database_survives_being_opened_by_several_processes_at_once(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'fresh.db'}"
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        assert list(pool.map(_open_experiment, [uri] * 3)) == ["1"] * 3
+
+
+def _open_experiment(uri: str) -> str:
+    return Tracking(uri).experiment_id("crypto")

@@ -1,0 +1,137 @@
+"""Random markets for the simulation tests: gaps, pauses, endings, jumps; and rules that make every clause bite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from toto_ops.features.panel import Panel
+from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.simulation.observation import Action, Decision, Observation
+from toto_ops.simulation.reference import ReferenceBar
+from toto_ops.simulation.rules import TradingRules
+
+
+def make_rules(**changes: float | bool) -> TradingRules:
+    """Rules without any friction or limit, but for the changes."""
+    settings: dict[str, float | bool] = {
+        "cost_rate": 0.0,
+        "margin_rate": 0.0,
+        "short_rate": 0.0,
+        "cash_rate": 0.0,
+        "gross_leverage": float("inf"),
+        "symbol_cap": float("inf"),
+        "max_positions": 1000,
+        "w_max": 0.25,
+        "may_short": True,
+        "rebalancing_band": 0.0,
+        "stop_loss": float("inf"),
+        "max_drawdown": float("inf"),
+        "breaker_cooldown": 3,
+        "bankruptcy_floor": 0.0,
+        "decision_lag": 1,
+    }
+    return TradingRules(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def make_panel(open_: NDArray[np.float64], close: NDArray[np.float64], **changes: NDArray[np.generic]) -> Panel:
+    """Daily panel of given prices (NaN is masked), opening 00:00 and closing 24 h later."""
+    rows, assets = open_.shape
+    start = changes.get("open_time", np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D"))
+    return Panel(
+        symbols=tuple(f"S{a}" for a in range(assets)),
+        feature_names=MARKET_FEATURES,
+        open_time=start,
+        close_time=start + np.timedelta64(1, "D"),
+        features=np.zeros((rows, assets, len(MARKET_FEATURES)), dtype=np.float32),
+        mask=np.isfinite(open_),
+        open=open_,
+        close=close,
+        ended=np.asarray(changes.get("ended", np.zeros(assets, dtype=bool))),
+    )
+
+
+@dataclass(frozen=True)
+class MarketPath:
+    """A panel with a table of decisions `[T, A]`; NaN is HOLD. The first market feature carries the table."""
+
+    panel: Panel
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, panel: Panel, weights: NDArray[np.float64]) -> MarketPath:
+        panel.features[..., 0] = weights
+        return cls(panel, panel.features[..., 0].astype(np.float64))
+
+    def table(self) -> list[list[float | None]]:
+        return [[None if np.isnan(weight) else float(weight) for weight in row] for row in self.weights]
+
+    def reference_bars(self) -> list[ReferenceBar]:
+        panel = self.panel
+        last_bar = [max(np.flatnonzero(panel.mask[:, a]), default=-1) for a in range(len(panel.symbols))]
+        elapsed = np.diff(panel.open_time, prepend=panel.open_time[:1]) / np.timedelta64(1, "D")
+        return [
+            ReferenceBar(
+                open=panel.open[t].tolist(),
+                tradable=panel.mask[t].tolist(),
+                delisted=[bool(panel.ended[a]) and t > last for a, last in enumerate(last_bar)],
+                elapsed_days=float(elapsed[t]),
+            )
+            for t in range(panel.rows)
+        ]
+
+
+def act_from_table(observation: Observation) -> Decision:
+    """The policy that answers with the table a `MarketPath` carries in its first feature."""
+    weight = observation.market[..., 0]
+    hold = weight.isnan()
+    action = torch.where(hold, int(Action.HOLD), torch.where(weight > 0, int(Action.BUY), int(Action.SELL)))
+    probabilities = torch.nn.functional.one_hot(action, len(Action)).to(weight.dtype)
+    return Decision(weight, hold, action, weight.nan_to_num().abs().clamp(max=1.0), probabilities)
+
+
+def random_path(seed: int, *, rows: int = 40, wildness: float = 0.08, reach: float = 1.0) -> MarketPath:
+    """Prices that gap overnight, symbols that start late, pause and end, weekends, and decisions of every kind."""
+    rng = np.random.default_rng(seed)
+    assets = int(rng.integers(1, 6))
+    gaps = rng.normal(0, wildness, (rows, assets)) + rng.choice([0.0, -0.6, 0.6], (rows, assets), p=[0.97, 0.015, 0.015])
+    moves = rng.normal(0, wildness, (rows, assets))
+    close = 50 * np.exp(np.cumsum(gaps + moves, axis=0))
+    open_ = close * np.exp(-moves)
+    mask = rng.random((rows, assets)) > 0.1
+    starts = rng.integers(0, rows // 3, assets)
+    ends = np.where(rng.random(assets) < 0.3, rng.integers(rows // 2, rows, assets), rows)
+    row = np.arange(rows)[:, None]
+    mask &= (row >= starts) & (row < ends)
+    open_[~mask] = np.nan
+    close[~mask] = np.nan
+    days = np.cumsum(rng.choice([1, 1, 1, 3, 4], rows))
+    open_time = np.datetime64("2024-01-01", "us") + days * np.timedelta64(1, "D")
+    weights = rng.uniform(-reach, reach, (rows, assets))
+    weights[rng.random((rows, assets)) < 0.15] = 0.0
+    weights[(rng.random((rows, assets)) < 0.4) | ~mask] = np.nan
+    return MarketPath.of(make_panel(open_, close, open_time=open_time, ended=ends < rows), weights)
+
+
+random_rules = st.builds(
+    make_rules,
+    cost_rate=st.sampled_from([0.0, 0.0002, 0.0015, 0.003]),
+    margin_rate=st.sampled_from([0.0, 0.0675]),
+    short_rate=st.sampled_from([0.0, 0.02]),
+    cash_rate=st.sampled_from([0.0, 0.03]),
+    gross_leverage=st.sampled_from([0.5, 1.0, 2.0, float("inf")]),
+    symbol_cap=st.sampled_from([0.25, 0.9, float("inf")]),
+    max_positions=st.sampled_from([1, 2, 3, 1000]),
+    may_short=st.booleans(),
+    rebalancing_band=st.sampled_from([0.0, 0.01, 0.1]),
+    stop_loss=st.sampled_from([0.1, 0.25, float("inf")]),
+    max_drawdown=st.sampled_from([0.1, 0.3, float("inf")]),
+    breaker_cooldown=st.sampled_from([1, 2, 5]),
+    bankruptcy_floor=st.sampled_from([0.0, 0.05, 0.6]),
+    decision_lag=st.sampled_from([1, 2, 3]),
+)
+"""Rules in every combination; thresholds are round numbers that random prices do not hit exactly."""

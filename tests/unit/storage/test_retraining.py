@@ -1,0 +1,47 @@
+"""The index of a retraining: `as_of` settled once, artefacts recorded and found again."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from toto_ops.errors import StorageError
+from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.store import ArtefactStore
+
+
+@pytest.fixture
+def retraining(tmp_path: Path) -> Retraining:
+    return Retraining(ArtefactStore(tmp_path), "crypto", "run-1")
+
+
+def test_as_of_is_what_the_first_caller_said(retraining: Retraining) -> None:
+    first, later = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+    assert retraining.resolve_as_of(first) == first
+    assert retraining.resolve_as_of(later) == first
+    assert retraining.as_of == first
+
+
+def test_reading_before_the_step_ran_says_which_step(retraining: Retraining) -> None:
+    with pytest.raises(StorageError, match="materialise `features`"):
+        retraining.ref("features", "BTCUSD")
+    with pytest.raises(StorageError, match="materialise `bars`"):
+        _ = retraining.as_of
+
+
+def test_recorded_artefacts_are_found_by_asset_and_symbol(retraining: Retraining) -> None:
+    refs = [
+        retraining.store.put(retraining.key("features", symbol), symbol, lambda folder: (folder / "x").touch())
+        for symbol in ("A", "B")
+    ]
+    for ref in refs:
+        retraining.record(ref)
+    assert retraining.ref("features", "B") == refs[1]
+    assert retraining.has("features", "A")
+    assert not retraining.has("features", "C")
+    assert set(retraining.refs()) == set(refs)
+
+
+def test_retrainings_do_not_see_each_other(retraining: Retraining) -> None:
+    retraining.record(retraining.store.put(retraining.key("panel"), "x", lambda folder: (folder / "x").touch()))
+    assert not Retraining(retraining.store, "crypto", "run-2").has("panel")

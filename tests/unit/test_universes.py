@@ -1,0 +1,81 @@
+"""Universes: what is accepted, and what is refused before it can reach a path or a broker."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from toto_ops.configuration import PROJECT_ROOT, Settings
+from toto_ops.errors import ConfigError, SymbolNameError
+from toto_ops.universes import Limits, checked_symbol, load_universes
+
+CONFIG = PROJECT_ROOT / "deploy" / "config"
+
+
+def settings_with(tmp_path: Path, change: dict[str, Any], env_overlay: dict[str, Any] | None = None) -> Settings:
+    content = yaml.safe_load((CONFIG / "universes.yaml").read_text())
+    content["universes"]["crypto"].update(change)
+    (tmp_path / "universes.yaml").write_text(yaml.safe_dump(content))
+    if env_overlay is not None:
+        (tmp_path / "env").mkdir()
+        (tmp_path / "env" / "test.yaml").write_text(yaml.safe_dump(env_overlay))
+    return Settings(config_dir=tmp_path, env="test")
+
+
+def test_the_bundled_universes_load() -> None:
+    file = load_universes(Settings(env="local"))
+    assert {name: len(universe.symbols or ()) for name, universe in file.universes.items()} == {"stocks": 7, "crypto": 8}
+    assert file.universe("crypto").costs.rate == pytest.approx(0.0015)
+    assert file.sensors_default_status == "stopped"
+    assert load_universes(Settings(env="prod")).sensors_default_status == "running"
+
+
+@pytest.mark.parametrize("name", ["../x", "A/B", "", ".HIDDEN", "A..B", "X" * 25, "A B", "A\x00B", "Ü", "-A", "A\n"])
+def test_a_name_that_must_not_reach_a_path_is_refused(name: str) -> None:
+    with pytest.raises(SymbolNameError, match="is not a symbol"):
+        checked_symbol(name)
+
+
+def test_symbols_are_upper_cased() -> None:
+    assert checked_symbol("brk.b") == "BRK.B"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"typo": 1}, "`universes.crypto.typo` is unknown"),
+        ({"symbols": ["../x"]}, "is not a symbol"),
+        ({"symbols": ["btcusd", "BTCUSD"]}, "collides"),
+        ({"symbols": []}, "non-empty"),
+        ({"cadence": "every full moon"}, "cron"),
+        ({"cadence": "99 6 1 * *"}, "cron"),
+        ({"cadence": "@monthly"}, "cron"),
+        ({"costs": {"commission": -0.1}}, "`universes.crypto.costs.commission`"),
+        ({"symbols": {"BTCUSD": {"from": "2020-01-02", "to": "2020-01-01"}}}, "before it begins"),
+        ({"source": {"kind": "ftp"}}, "`universes.crypto.source`"),
+        ({"bar": "1 fortnight"}, "`universes.crypto.bar`"),
+    ],
+)
+def test_a_bad_entry_names_file_key_and_remedy(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match="Remedy") as caught:
+        load_universes(settings_with(tmp_path, change))
+    assert says in str(caught.value)
+    assert "universes.yaml" in str(caught.value)
+
+
+def test_an_environment_overlays_the_base(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, {}, {"universes": {"crypto": {"minimum_coverage": 0.9}}})
+    universes = load_universes(settings)
+    assert universes.universe("crypto").minimum_coverage == 0.9
+    assert universes.universe("crypto").calendar == "24/7"
+
+
+def test_an_unknown_universe_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="crypto, stocks"):
+        load_universes(Settings()).universe("bonds")
+
+
+def test_w_max_is_the_smaller_of_symbol_cap_and_even_share_of_the_gross_limit() -> None:
+    assert Limits(symbol_cap=0.25, gross_leverage=2.0, max_positions=10).w_max == pytest.approx(0.2)
+    assert Limits(symbol_cap=0.1, gross_leverage=2.0, max_positions=10).w_max == pytest.approx(0.1)

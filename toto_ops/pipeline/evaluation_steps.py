@@ -1,0 +1,188 @@
+"""Choose the challenger on validation, open the test span once for it, write evidence and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toto_ops.evaluation.evidence import Evidence, read_evidence, write_evidence
+from toto_ops.pipeline.feature_steps import panel_of
+from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.offline_steps import money_settings
+from toto_ops.pipeline.policy_steps import splits_of
+from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.stored_policies import read_policy
+from toto_ops.pipeline.versions import EVALUATION_VERSION
+from toto_ops.storage.hashing import value_hash
+from toto_ops.storage.retraining import Retraining
+from toto_ops.training.lines import LINES
+from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.features.panel import Panel
+    from toto_ops.policies.contract import PolicyManifest
+    from toto_ops.training.ledger import TrialLedger
+    from toto_ops.training.splits import Splits
+
+REPORT_FILE = "report.html"
+NAME_FILE = "challenger.txt"
+FALLBACK_LINE = "fallback"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgement of one retraining."""
+
+    evidence: Evidence
+    challenger_line: str
+    report: Path
+    plots: dict[str, bytes]
+    """PNG by title."""
+    reused: bool
+
+
+def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Judged:
+    """Judge this retraining's candidates, or reuse the judgement of the very same policies on the very same bars.
+
+    The opening of the test span is written to the ledger before the span is looked at.
+    """
+    from toto_ops.evaluation.report import plot_evidence, render_report
+
+    _, panel_ref = panel_of(retraining)
+    candidates = tuple(_candidate(retraining, line.name) for line in LINES)
+    champion = champion_candidate(project, universe, {candidate.manifest.inputs_hash for candidate in candidates})
+    inputs = value_hash(
+        {
+            "panel": panel_ref.content_hash,
+            "candidates": [candidate.manifest.inputs_hash for candidate in candidates],
+            "champion": champion.manifest.inputs_hash if champion else None,
+            "strategy": project.strategy,
+            "gates": project.gates(universe),
+            "splits": project.training.splits,
+            "money": money_settings(universe),
+            "universe": [universe.periods_per_year, universe.adjustment],
+            "version": EVALUATION_VERSION,
+        }
+    )
+
+    def write(folder: Path) -> None:
+        evidence = _judge(project, retraining, universe, candidates, champion)
+        write_evidence(evidence, folder)
+        (folder / REPORT_FILE).write_text(render_report(evidence), encoding="utf-8")
+
+    ref, reused = retraining.store.get_or_make(retraining.key("evaluation_report"), inputs, write)
+    retraining.record(ref)
+    folder = retraining.store.local_folder(ref)
+    evidence = read_evidence(folder)
+    return Judged(evidence, evidence.line, folder / REPORT_FILE, plot_evidence(evidence), reused)
+
+
+def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:
+    """The evidence this retraining rests on, and its report."""
+    folder = retraining.store.local_folder(retraining.ref("evaluation_report"))
+    return read_evidence(folder), folder / REPORT_FILE
+
+
+def fallback_candidate(project: Project, retraining: Retraining, universe: Universe, panel: Panel, splits: Splits) -> Candidate:
+    """The analysts' ensemble as a policy. Its thresholds were chosen on train spans, and its manifest says so."""
+    from toto_ops.analysts.ensemble import EnsemblePolicy
+    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.policies.contract import PolicyManifest
+    from toto_ops.simulation.rules import TradingRules
+
+    policy = EnsemblePolicy.of(project.strategy, TradingRules.of(universe)).eval()
+    manifest = PolicyManifest(
+        kind=EnsemblePolicy.kind,
+        line=FALLBACK_LINE,
+        universe=universe.name,
+        symbols=panel.symbols,
+        architecture=policy.architecture,
+        config=project.strategy.model_dump(mode="json"),
+        inputs_hash=value_hash({"strategy": project.strategy, "money": money_settings(universe)}),
+        data_hash=snapshot_of(project, retraining, universe).data_hash,
+        code_version=EVALUATION_VERSION,
+        knows_until=splits.train.until,
+    )
+    return Candidate(policy, manifest)
+
+
+def champion_candidate(project: Project, universe: Universe, contenders: set[str]) -> Candidate | None:
+    """The present champion as a contestant; None for the first, and where it is one of the contenders itself."""
+    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.registry.promotion import evidence_of as registered_evidence
+    from toto_ops.registry.versions import CHAMPION
+    from toto_ops.training.lines import line
+
+    registry = project.registry
+    name = registry.serving_name(universe.name)
+    number = registry.aliases(name).get(CHAMPION)
+    if number is None:
+        return None
+    version = registry.version(name, number)
+    if version.inputs_hash in contenders:
+        return None
+    policy, manifest = read_policy(registry.files(version))
+    selected_until = registered_evidence(registry, version).splits.test.until
+    return Candidate(policy, manifest, line(manifest.line).accuracy, selected_until)
+
+
+def _candidate(retraining: Retraining, line_name: str) -> Candidate:
+    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.training.lines import line
+
+    policy, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{line_name}_policy")))
+    return Candidate(policy, manifest, line(line_name).accuracy)
+
+
+def _judge(
+    project: Project,
+    retraining: Retraining,
+    universe: Universe,
+    candidates: tuple[Candidate, ...],
+    champion: Candidate | None,
+) -> Evidence:
+    from toto_ops.evaluation.candidates import choose_challenger
+    from toto_ops.evaluation.judge import Circumstances, judge
+    from toto_ops.training.ledger import TrialLedger
+
+    panel, _ = panel_of(retraining)
+    splits = splits_of(project, panel)
+    challenger = choose_challenger(candidates, panel, universe, splits)
+    ledger = TrialLedger(retraining.store, universe.name)
+    _log_opening(ledger, retraining, challenger.manifest, splits)
+    circumstances = Circumstances(
+        retrain_id=retraining.retrain_id,
+        as_of=retraining.as_of,
+        data_hash=challenger.manifest.data_hash,
+        openings=len(list(ledger.openings(splits.test))),
+        trials=len(list(ledger.trials())),
+    )
+    return judge(
+        panel,
+        universe,
+        splits,
+        project.gates(universe),
+        circumstances,
+        challenger=challenger,
+        fallback=fallback_candidate(project, retraining, universe, panel, splits),
+        champion=champion,
+        ineligible=[candidate for candidate in candidates if candidate is not challenger],
+    )
+
+
+def _log_opening(ledger: TrialLedger, retraining: Retraining, manifest: PolicyManifest, splits: Splits) -> None:
+    from toto_ops.training.ledger import Opening
+
+    ledger.open_test(
+        Opening(
+            universe=manifest.universe,
+            line=manifest.line,
+            policy=manifest.inputs_hash,
+            span=splits.test,
+            opened_by=retraining.retrain_id,
+            opened_at=datetime.now(UTC),
+        )
+    )

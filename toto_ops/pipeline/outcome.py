@@ -1,0 +1,83 @@
+"""What a retraining came to, in one document: what the terminal prints and `--json` returns."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from toto_ops.configuration import StrictModel, VersionedModel
+from toto_ops.evaluation.evidence import Criterion
+from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.retraining_decision import last_retraining
+from toto_ops.storage.retraining import Retraining
+from toto_ops.universes import Universe
+
+
+class SymbolOutcome(StrictModel):
+    """Data health of one symbol."""
+
+    symbol: str
+    status: str
+    bars: int
+    last_close: str
+    data_health: float | None
+    remarks: str
+
+
+class TrainedOutcome(StrictModel):
+    """One line that was trained."""
+
+    line: str
+    seed: int | None
+    train_accuracy: float | None
+    validation_accuracy: float | None
+    knows_until: str
+
+
+class CriterionOutcome(StrictModel):
+    """One row of the gate table."""
+
+    criterion: str
+    required: str
+    measured: float | None
+    passed: bool
+    note: str
+
+    @classmethod
+    def of(cls, criterion: Criterion) -> CriterionOutcome:
+        required = "-" if criterion.required is None else f"{criterion.relation} {criterion.required:.4g}"
+        note = criterion.note or ("" if criterion.verdict != "insufficient" else "insufficient data")
+        return cls(criterion=criterion.name, required=required, measured=criterion.measured, passed=criterion.passed, note=note)
+
+
+class RetrainingOutcome(VersionedModel):
+    """One retraining of one universe, from data health to what serves now."""
+
+    universe: str
+    retrain_id: str
+    as_of: AwareDatetime
+    completed_at: AwareDatetime
+    symbols: tuple[SymbolOutcome, ...]
+    trained: tuple[TrainedOutcome, ...]
+    challenger: str
+    criteria: tuple[CriterionOutcome, ...]
+    promoted: bool
+    decision: str
+    incumbent: str
+    report: str
+    data_docs: str
+
+
+def write_outcome(retraining: Retraining, outcome: RetrainingOutcome) -> None:
+    """Store what a retraining came to, beside its index."""
+    retraining.store.write_document(f"{retraining.folder}/outcome.json", outcome.model_dump(mode="json"))
+
+
+def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -> RetrainingOutcome | None:
+    """The outcome of a retraining, or of the last successful one when no id is given; None where there is none."""
+    if retrain_id is None:
+        last = last_retraining(project, universe)
+        if last is None:
+            return None
+        retrain_id = last[0]
+    stored = project.store.read_document(f"{project.retraining(universe, retrain_id).folder}/outcome.json")
+    return RetrainingOutcome.model_validate(stored) if stored else None

@@ -1,0 +1,118 @@
+"""Train one line of models on train and validation, from its checkpoint if an earlier attempt was cut short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toto_ops.pipeline.feature_steps import panel_of
+from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.offline_steps import dataset_of, money_settings
+from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.stored_policies import read_policy
+from toto_ops.storage.hashing import value_hash
+from toto_ops.storage.retraining import Retraining
+from toto_ops.training.lines import line as line_named
+from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from toto_ops.features.panel import Panel
+    from toto_ops.policies.contract import PolicyManifest
+    from toto_ops.training.line import TrainedPolicy
+    from toto_ops.training.splits import Splits
+
+
+@dataclass(frozen=True)
+class PolicyMade:
+    """One line of one retraining."""
+
+    manifest: PolicyManifest
+    folder: Path
+    reused: bool
+
+
+def splits_of(project: Project, panel: Panel) -> Splits:
+    """The spans of a universe: one set for every symbol, line and scaler."""
+    from toto_ops.training.splits import make_splits
+
+    return make_splits(panel.close_time, project.training.splits)
+
+
+def train_line(project: Project, retraining: Retraining, universe: Universe, line_name: str) -> PolicyMade:
+    """Train a line, or reuse the policy already trained from the same data, configuration, seeds and code.
+
+    The trainer is handed nothing later than the validation span.
+    """
+    line = line_named(line_name)
+    asset = f"{line.name}_policy"
+    panel, panel_ref = panel_of(retraining)
+    config = project.training.of(line)
+    datasets = (
+        {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols}
+        if "offline_dataset" in line.upstream
+        else {}
+    )
+    inputs = value_hash(
+        {
+            "line": line.name,
+            "panel": panel_ref.content_hash,
+            "datasets": {symbol: ref.content_hash for symbol, ref in datasets.items()},
+            "config": config,
+            "splits": project.training.splits,
+            "rules": money_settings(universe),
+            "version": line.code_version,
+        }
+    )
+
+    def write(folder: Path) -> None:
+        trained = _train(project, retraining, universe, line_name, inputs)
+        trained.policy.save(folder, trained.manifest)
+
+    ref, reused = retraining.store.get_or_make(retraining.key(asset), inputs, write)
+    retraining.record(ref)
+    folder = retraining.store.local_folder(ref)
+    _, manifest = read_policy(folder)
+    _track(project, retraining, manifest)
+    return PolicyMade(manifest, folder, reused)
+
+
+def _train(project: Project, retraining: Retraining, universe: Universe, line_name: str, inputs_hash: str) -> TrainedPolicy:
+    import torch
+
+    from toto_ops.simulation.rules import TradingRules
+    from toto_ops.training.ledger import TrialLedger
+    from toto_ops.training.line import TrainingInputs
+    from toto_ops.training.splits import Span
+
+    torch.set_num_threads(project.settings.torch_threads)
+    line = line_named(line_name)
+    panel, _ = panel_of(retraining)
+    splits = splits_of(project, panel)
+    known = Span(after=splits.train.after, until=splits.validation.until)
+    needs_decisions = "offline_dataset" in line.upstream
+    datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if needs_decisions else {}
+    inputs = TrainingInputs(
+        universe=universe.name,
+        panel=panel.between(None, known.until),
+        datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
+        splits=splits,
+        rules=TradingRules.of(universe),
+        periods_per_year=universe.periods_per_year,
+        ledger=TrialLedger(retraining.store, universe.name),
+        data_hash=snapshot_of(project, retraining, universe).data_hash,
+        inputs_hash=inputs_hash,
+        code_version=line.code_version,
+    )
+    work = project.settings.local_root / "checkpoints" / retraining.store.namespace / universe.name / line.name / inputs_hash
+    work.mkdir(parents=True, exist_ok=True)
+    return line.train(inputs, project.training.of(line), work)
+
+
+def _track(project: Project, retraining: Retraining, manifest: PolicyManifest) -> None:
+    from toto_ops.pipeline.provenance import provenance
+    from toto_ops.registry.tracking import RunKey, RunRecord
+
+    key = RunKey(retraining.universe, retraining.retrain_id, manifest.line, manifest.inputs_hash)
+    tags = {**provenance(retraining), "toto.data_hash": manifest.data_hash, "toto.symbols": ",".join(manifest.symbols)}
+    project.registry.tracking.record(key, RunRecord(params=manifest.config, metrics=manifest.metrics, tags=tags))

@@ -1,0 +1,175 @@
+"""Register the challenger and the fallback, promote what passed, and settle the retraining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from toto_ops.errors import PromotionError
+from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
+from toto_ops.pipeline.feature_steps import health_of, panel_of
+from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.outcome import CriterionOutcome, RetrainingOutcome, SymbolOutcome, TrainedOutcome, write_outcome
+from toto_ops.pipeline.policy_steps import splits_of
+from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.provenance import provenance
+from toto_ops.pipeline.retraining_decision import remember
+from toto_ops.pipeline.stored_policies import read_policy
+from toto_ops.registry.history import incumbent
+from toto_ops.storage.retraining import Retraining
+from toto_ops.training.lines import LINES
+from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from toto_ops.evaluation.evidence import Evidence
+    from toto_ops.features.panel import Panel
+    from toto_ops.registry.versions import RegisteredVersion
+    from toto_ops.simulation.observation import Observation
+
+PARITY_ROWS = 64
+"""Rows of real market features the ONNX model is compared with torch on, spread over the panel."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The two versions every retraining leaves in the registry."""
+
+    challenger: RegisteredVersion
+    fallback: RegisteredVersion
+
+
+def register_challenger(project: Project, retraining: Retraining, universe: Universe) -> Registered:
+    """Register the judged challenger with its evidence, and the fallback; what serves does not change.
+
+    Raises
+    ------
+    PromotionError
+        If an ONNX model does not decide as its policy does.
+    """
+    from toto_ops.registry.models import Submission
+
+    evidence, report = evidence_of(retraining)
+    panel, _ = panel_of(retraining)
+    observations = _real_observations(panel)
+    policy, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{evidence.line}_policy")))
+    tags = {**provenance(retraining), "toto.report": report.as_uri()}
+    challenger = project.registry.offer_challenger(Submission(policy, manifest, evidence.retrain_id, observations, evidence, tags))
+    ensemble = fallback_candidate(project, retraining, universe, panel, splits_of(project, panel))
+    fallback = project.registry.register_fallback(
+        Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))
+    )
+    retraining.store.write_document(
+        f"{retraining.folder}/challenger.json", {"name": challenger.name, "version": challenger.version}
+    )
+    return Registered(challenger, fallback)
+
+
+def settle_champion(project: Project, retraining: Retraining, universe: Universe) -> RetrainingOutcome:
+    """Promote the challenger if its evidence says so, and close the retraining.
+
+    A refused challenger is a success of the system: the incumbent stays and the reasons are written down. Only now do
+    the `latest` pointers move and is the retraining remembered as done.
+    """
+    from toto_ops.registry.promotion import promote
+
+    evidence, _ = evidence_of(retraining)
+    registered = retraining.store.read_document(f"{retraining.folder}/challenger.json")
+    if registered is None:
+        raise PromotionError(
+            "no challenger was registered", where=universe.name, remedy="materialise `challenger` in the same run first"
+        )
+    promoted, decision = False, _refusal(evidence)
+    if evidence.passed:
+        promotion = promote(project.registry, universe.name, int(registered["version"]))
+        promoted = promotion.outcome == "promoted"
+        replaced = f", replacing version {promotion.replaced}" if promotion.replaced else ""
+        decision = f"version {promotion.champion.version} passed every gate" + (replaced if promoted else " and serves already")
+    outcome = _outcome(project, retraining, universe, evidence, promoted=promoted, decision=decision)
+    for ref in retraining.refs():
+        retraining.store.set_latest(ref)
+    write_outcome(retraining, outcome)
+    remember(project, retraining, universe, outcome.completed_at)
+    return outcome
+
+
+def _refusal(evidence: Evidence) -> str:
+    failed = "; ".join(
+        f"{row.name} is {_number(row.measured)}, required {row.relation} {_number(row.required)}" for row in evidence.failures
+    )
+    return f"the challenger did not pass: {failed}" if failed else "the challenger passed"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"
+
+
+def _outcome(
+    project: Project, retraining: Retraining, universe: Universe, evidence: Evidence, *, promoted: bool, decision: str
+) -> RetrainingOutcome:
+    store = retraining.store
+    serving = incumbent(project.registry, universe.name)
+    _, report = evidence_of(retraining)
+    return RetrainingOutcome(
+        universe=universe.name,
+        retrain_id=retraining.retrain_id,
+        as_of=retraining.as_of,
+        completed_at=datetime.now(UTC),
+        symbols=_symbols(project, retraining, universe),
+        trained=_trained(retraining),
+        challenger=f"{evidence.line} (seed chosen on validation)",
+        criteria=tuple(CriterionOutcome.of(row) for row in evidence.criteria),
+        promoted=promoted,
+        decision=decision,
+        incumbent=f"{serving.model} version {serving.version} ({serving.line})" if serving else "nothing",
+        report=str(report),
+        data_docs=str(store.local_folder(retraining.ref("data_docs")) / "index.html"),
+    )
+
+
+def _symbols(project: Project, retraining: Retraining, universe: Universe) -> tuple[SymbolOutcome, ...]:
+    return tuple(
+        SymbolOutcome(
+            symbol=entry.symbol,
+            status=entry.status,
+            bars=entry.rows,
+            last_close=f"{entry.last_close:%Y-%m-%d}" if entry.last_close else "-",
+            data_health=round(health_of(retraining, entry.symbol), 3) if entry.status == "included" else None,
+            remarks="; ".join(entry.reasons or entry.warnings),
+        )
+        for entry in snapshot_of(project, retraining, universe).entries
+    )
+
+
+def _trained(retraining: Retraining) -> tuple[TrainedOutcome, ...]:
+    rows = []
+    for line in LINES:
+        _, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{line.name}_policy")))
+        rows.append(
+            TrainedOutcome(
+                line=line.name,
+                seed=manifest.seed,
+                validation_accuracy=manifest.metrics.get("validation_accuracy"),
+                train_accuracy=manifest.metrics.get("train_accuracy"),
+                knows_until=f"{manifest.knows_until:%Y-%m-%d}" if manifest.knows_until else "-",
+            )
+        )
+    return tuple(rows)
+
+
+def _real_observations(panel: Panel) -> tuple[Observation, ...]:
+    import numpy as np
+    import torch
+
+    from toto_ops.features.state import ACCOUNT_FEATURES
+    from toto_ops.simulation.observation import Observation
+
+    rows = np.unique(np.linspace(0, panel.rows - 1, PARITY_ROWS).astype(int))
+    accounts = np.random.default_rng(0).uniform(0, 1, (len(rows), len(panel.symbols), len(ACCOUNT_FEATURES)))
+    return (
+        Observation(
+            torch.from_numpy(np.ascontiguousarray(panel.features[rows])),
+            torch.from_numpy(accounts.astype(np.float32)),
+            torch.from_numpy(np.ascontiguousarray(panel.mask[rows])),
+        ),
+    )

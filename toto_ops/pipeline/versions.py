@@ -1,0 +1,23 @@
+"""Declared versions of every step: raise one when the same inputs would give another result."""
+
+from __future__ import annotations
+
+FEATURES_VERSION = "1"
+PANEL_VERSION = "1"
+DECISIONS_VERSION = "1"
+DATASET_VERSION = "1"
+EVALUATION_VERSION = "1"
+
+
+def code_versions() -> dict[str, str]:
+    """Step to version, for fingerprints and manifests."""
+    from toto_ops.training.lines import LINES
+
+    return {
+        "features": FEATURES_VERSION,
+        "panel": PANEL_VERSION,
+        "ensemble_decisions": DECISIONS_VERSION,
+        "offline_dataset": DATASET_VERSION,
+        "evaluation_report": EVALUATION_VERSION,
+        **{f"{line.name}_policy": line.code_version for line in LINES},
+    }

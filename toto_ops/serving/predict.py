@@ -1,0 +1,255 @@
+"""What to do now about one symbol, by the incumbent model; or a refusal that says why there is no answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime
+
+from toto_ops.configuration import StrictModel
+from toto_ops.errors import BarDataError, StaleBarsError, SymbolNameError
+from toto_ops.market.calendars import next_close_after
+from toto_ops.market.snapshot import SnapshotEntry
+from toto_ops.registry.models import ModelRegistry
+from toto_ops.registry.onnx_export import DecisionArrays
+from toto_ops.serving.account import FLAT, AccountQuery
+from toto_ops.serving.market_view import MarketView, read_market
+from toto_ops.serving.session import ServingSession, open_incumbent
+from toto_ops.simulation.observation import Action
+from toto_ops.storage.store import ArtefactStore
+from toto_ops.universes import SampleSource, Universe, checked_symbol
+
+SECONDS_PER_DAY = 86_400
+
+
+class Probabilities(StrictModel):
+    """Of the three actions; they sum to 1."""
+
+    hold: float
+    buy: float
+    sell: float
+
+
+class Prediction(StrictModel):
+    """One decision, with what one must know to act on it.
+
+    Attributes
+    ----------
+    strength
+        How much of `w_max` the action asks for, 0 to 1.
+    target_weight
+        Weight to hold as a fraction of equity; None for HOLD, which keeps the units held.
+    bar_close
+        Close of the bar decided on; fills belong to opens after it.
+    valid_until
+        Next close of the calendar: from then on a newer bar decides.
+    expired
+        Whether that moment has passed already, because a newer bar is missing.
+    is_fallback
+        Whether the fallback answers, for want of a champion.
+    knows_until
+        Latest bar that influenced the model; None if nothing was fitted.
+    data_health
+        Data health index at the bar, 0 to 1.
+    """
+
+    universe: str
+    symbol: str
+    action: Literal["HOLD", "BUY", "SELL"]
+    strength: float
+    probabilities: Probabilities
+    target_weight: float | None
+    bar_close: AwareDatetime
+    valid_until: AwareDatetime
+    expired: bool
+    asked_at: AwareDatetime
+    model: str
+    version: int
+    line: str
+    is_fallback: bool
+    knows_until: AwareDatetime | None
+    data_health: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """The bar a question is answered on: its symbol's entry in the snapshot, its row of the panel, its close."""
+
+    entry: SnapshotEntry
+    row: int
+    close: datetime
+
+
+class Predictor:
+    """A universe's incumbent beside its newest market data; answers many questions without reading either again."""
+
+    def __init__(self, universe: Universe, view: MarketView, session: ServingSession) -> None:
+        self.universe = universe
+        self.view = view
+        self.session = session
+        self._next_close: dict[datetime, datetime] = {}
+
+    @classmethod
+    def open(cls, universe: Universe, store: ArtefactStore, registry: ModelRegistry) -> Predictor:
+        """Load what serves now.
+
+        Raises
+        ------
+        StorageError
+            If the universe has no model or no market data yet, or either was damaged.
+        """
+        return cls(universe, read_market(store, universe.name), open_incumbent(registry, universe.name))
+
+    def predict(self, symbol: str, now: datetime | None = None, account: AccountQuery = FLAT) -> Prediction:
+        """Decide on the newest bar of `symbol` that had closed by `now`.
+
+        Parameters
+        ----------
+        now
+            Moment of the question; by default the present, or the newest close of a bundled sample.
+        account
+            What the asking account holds.
+
+        Raises
+        ------
+        SymbolNameError
+            If the universe or the model does not know the symbol.
+        BarDataError
+            If its bars are quarantined, or none had closed by `now`.
+        StaleBarsError
+            If its feed has ended, or its newest bar is older than the universe allows.
+        """
+        moment = now if now is not None else serving_moment(self.universe, self.view)
+        bar = self._newest_bar(self._servable(checked_symbol(symbol)), moment)
+        self._require_fresh(bar, moment)
+        asked = self.session.manifest.symbols.index(bar.entry.symbol)
+        market, mask = self._market(bar.row)
+        decision = self.session.decide(market, account.features(asked, len(mask[0]), self.universe.limits.w_max), mask)
+        return self._prediction(bar, decision, asked, moment)
+
+    # -- which bar ---------------------------------------------------------------------------------------------
+
+    def _servable(self, symbol: str) -> SnapshotEntry:
+        snapshot = self.view.snapshot
+        known = {entry.symbol: entry for entry in snapshot.entries}
+        if symbol not in known:
+            raise SymbolNameError(
+                f"{symbol} is not in the universe",
+                where=self.universe.name,
+                remedy=f"ask for one of {', '.join(snapshot.symbols)}",
+            )
+        entry = known[symbol]
+        if entry.status == "quarantined":
+            raise BarDataError(
+                f"its bars are quarantined: {'; '.join(entry.reasons)}", where=symbol, remedy="mend the feed, then retrain"
+            )
+        if entry.ended:
+            raise StaleBarsError(
+                f"its feed ended on {entry.last_close:%Y-%m-%d}" if entry.last_close else "its feed has ended",
+                where=symbol,
+                remedy="liquidate it; it is no longer served",
+            )
+        if symbol not in self.session.manifest.symbols:
+            raise SymbolNameError(
+                f"{symbol} was not known to {self.session.version.label}", where=self.universe.name, remedy="retrain the universe"
+            )
+        return entry
+
+    def _newest_bar(self, entry: SnapshotEntry, moment: datetime) -> _Bar:
+        panel = self.view.panel
+        closed = int(np.searchsorted(panel.close_time, _naive64(moment), side="right"))
+        rows = np.flatnonzero(panel.mask[:closed, self._columns[entry.symbol]])
+        if not len(rows):
+            raise BarDataError(
+                f"no usable bar had closed by {moment:%Y-%m-%d %H:%M %Z}", where=entry.symbol, remedy="ask for a later moment"
+            )
+        return _Bar(entry, int(rows[-1]), _aware(panel.close_time[rows[-1]]))
+
+    def _require_fresh(self, bar: _Bar, moment: datetime) -> None:
+        age = (moment - bar.close).total_seconds() / SECONDS_PER_DAY
+        allowed = self.universe.max_bar_age_days
+        if age > allowed:
+            raise StaleBarsError(
+                f"its newest bar closed on {bar.close:%Y-%m-%d %H:%M} UTC, {age:.1f} days before {moment:%Y-%m-%d %H:%M %Z}; "
+                f"at most {allowed:g} are allowed",
+                where=bar.entry.symbol,
+                remedy="bring in newer bars and retrain, or raise max_bar_age_days if that is what you want",
+            )
+
+    # -- what the model is shown -------------------------------------------------------------------------------
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {symbol: column for column, symbol in enumerate(self.view.panel.symbols)}
+
+    def _market(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Market `[1, A, F]` and mask `[1, A]` in the order of the model's own symbols; absent ones are masked."""
+        panel = self.view.panel
+        symbols = self.session.manifest.symbols
+        market = np.zeros((1, len(symbols), len(panel.feature_names)), dtype=np.float32)
+        mask = np.zeros((1, len(symbols)), dtype=np.bool_)
+        for place, symbol in enumerate(symbols):
+            column = self._columns.get(symbol)
+            if column is not None:
+                market[0, place] = panel.features[row, column]
+                mask[0, place] = panel.mask[row, column]
+        return market, mask
+
+    # -- the answer --------------------------------------------------------------------------------------------
+
+    def _prediction(self, bar: _Bar, decision: DecisionArrays, asked: int, moment: datetime) -> Prediction:
+        hold, buy, sell = (float(share) for share in decision.probabilities[0, asked])
+        valid_until = self._valid_until(bar.close)
+        panel, version = self.view.panel, self.session.version
+        health = panel.features[bar.row, self._columns[bar.entry.symbol], panel.feature_names.index("data_health")]
+        return Prediction(
+            universe=self.universe.name,
+            symbol=bar.entry.symbol,
+            action=Action(int(decision.action[0, asked])).name,
+            strength=float(decision.strength[0, asked]),
+            probabilities=Probabilities(hold=hold, buy=buy, sell=sell),
+            target_weight=None if decision.hold[0, asked] else float(decision.weight[0, asked]),
+            bar_close=bar.close,
+            valid_until=valid_until,
+            expired=valid_until <= moment,
+            asked_at=moment,
+            model=version.name,
+            version=version.version,
+            line=version.line,
+            is_fallback=self.session.is_fallback,
+            knows_until=version.knows_until,
+            data_health=float(health),
+            warnings=self._warnings(bar.entry, valid_until, moment),
+        )
+
+    def _valid_until(self, bar_close: datetime) -> datetime:
+        if bar_close not in self._next_close:
+            self._next_close[bar_close] = next_close_after(self.universe, bar_close)
+        return self._next_close[bar_close]
+
+    def _warnings(self, entry: SnapshotEntry, valid_until: datetime, moment: datetime) -> tuple[str, ...]:
+        warnings = list(entry.warnings)
+        if self.session.is_fallback:
+            warnings.append("no champion: the fallback answers")
+        if valid_until <= moment:
+            warnings.append(f"a newer bar has closed on {valid_until:%Y-%m-%d %H:%M} UTC and is missing")
+        return tuple(warnings)
+
+
+def serving_moment(universe: Universe, view: MarketView) -> datetime:
+    """The moment a question stands at unless it says otherwise: now, or the end of a bundled sample, which never grows."""
+    return view.snapshot.as_of if isinstance(universe.source, SampleSource) else datetime.now(UTC)
+
+
+def _aware(moment: np.datetime64) -> datetime:
+    return datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC)
+
+
+def _naive64(moment: datetime) -> np.datetime64:
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
