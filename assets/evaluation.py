@@ -11,7 +11,18 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 GROUP = "evaluation"
-SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "win_rate", "profit_factor", "trades", "fees", "turnover", "exposure")
+SHOWN = (
+    "total_return",
+    "sharpe",
+    "sortino",
+    "max_drawdown",
+    "win_rate",
+    "profit_factor",
+    "trades",
+    "fees",
+    "turnover",
+    "exposure",
+)
 """Figures of each contestant in the asset's table; the report has their intervals too."""
 
 

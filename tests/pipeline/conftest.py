@@ -37,7 +37,9 @@ def workbench(tmp_path: Path) -> Callable[..., Workbench]:
     """Make a workbench over a home and a configuration folder; the shipped configuration by default."""
 
     def make(config_dir: Path | None = None, home: Path | None = None) -> Workbench:
-        settings = Settings(home=str(home or tmp_path / "home"), env="local", **({"config_dir": config_dir} if config_dir else {}))  # type: ignore[arg-type]
+        settings = Settings(
+            home=str(home or tmp_path / "home"), env="local", **({"config_dir": config_dir} if config_dir else {})
+        )  # type: ignore[arg-type]
         toto = TotoOps(home=settings.home, config_dir=str(settings.config_dir), env="local")
         definitions = build_defs({"toto": toto}, executor=dg.in_process_executor, settings=settings)
         return Workbench(Project(settings), dg.DagsterInstance.ephemeral(), definitions)

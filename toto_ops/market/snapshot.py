@@ -91,11 +91,18 @@ def read_snapshot(retraining: Retraining, config_hash: str) -> Snapshot:
     StorageError
         If `bars` has not run in this retraining.
     """
-    entries = tuple(SnapshotEntry.model_validate(content) for _, content in retraining.store.documents(f"{retraining.folder}/snapshot"))
+    documents = retraining.store.documents(f"{retraining.folder}/snapshot")
+    entries = tuple(SnapshotEntry.model_validate(content) for _, content in documents)
     if not entries:
         raise StorageError(
-            f"retraining {retraining.retrain_id} has no snapshot", where=retraining.universe, remedy="materialise `bars` in the same run first"
+            f"retraining {retraining.retrain_id} has no snapshot",
+            where=retraining.universe,
+            remedy="materialise `bars` in the same run first",
         )
     return Snapshot(
-        universe=retraining.universe, retrain_id=retraining.retrain_id, as_of=retraining.as_of, config_hash=config_hash, entries=entries
+        universe=retraining.universe,
+        retrain_id=retraining.retrain_id,
+        as_of=retraining.as_of,
+        config_hash=config_hash,
+        entries=entries,
     )

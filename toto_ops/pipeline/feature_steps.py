@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -64,9 +65,7 @@ def make_features(project: Project, retraining: Retraining, universe: Universe) 
         fresh = _compute(retraining, universe, snapshot, missing).partition_by("symbol", as_dict=True)
         for symbol in missing:
             table = fresh[symbol,]
-            stored[symbol] = store.put(
-                retraining.key("features", symbol), hashes[symbol], lambda folder, t=table: _write_features(t, folder)
-            )
+            stored[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], partial(_write_features, table))
     made = []
     for symbol, ref in stored.items():
         assert ref is not None  # noqa: S101 - every missing symbol was just computed
@@ -97,13 +96,13 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
     retraining.record(ref)
     panel = load_panel(store.local_folder(ref))
-    closes = pl.Series(panel.close_time).dt.replace_time_zone("UTC")
+    first, last = (moment.replace(tzinfo=UTC) for moment in panel.close_time[[0, -1]].tolist())
     return PanelMade(
         symbols=panel.symbols,
         rows=panel.rows,
         features=len(panel.feature_names),
-        first_close=closes[0],
-        last_close=closes[-1],
+        first_close=first,
+        last_close=last,
         share_masked=float(1 - panel.mask.mean()),
         reused=reused,
     )
@@ -140,20 +139,25 @@ def _sentiment_path(universe: Universe, symbol: str) -> Path | None:
     return path if path.exists() else None
 
 
+def _timezone(universe: Universe) -> str:
+    return universe.source.timezone if isinstance(universe.source, CsvSource) else "UTC"
+
+
 def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
     bars = pl.concat(
         load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all())
         for symbol in symbols
     )
-    published = [read_sentiment(path.parent, symbol) for symbol in symbols if (path := _sentiment_path(universe, symbol))]
+    published = [
+        read_sentiment(path.parent, symbol, _timezone(universe))
+        for symbol in symbols
+        if (path := _sentiment_path(universe, symbol))
+    ]
     return compute_features(bars, universe, pl.concat(published) if published else None, FeatureConfig())
 
 
 def _write_features(table: pl.DataFrame, folder: Path) -> None:
     table.write_parquet(folder / FEATURES_FILE, compression="zstd")
-    summary = {
-        "rows": table.height,
-        "health": float(table["data_health"].mean() or 0.0),
-        "recent_health": float(table["data_health"].tail(1).item() or 0.0),
-    }
+    health = table["data_health"].to_numpy()
+    summary = {"rows": table.height, "health": float(health.mean()), "recent_health": float(health[-1])}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, sort_keys=True))

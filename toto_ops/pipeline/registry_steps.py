@@ -54,7 +54,9 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     observations = _real_observations(panel)
     policy, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{evidence.line}_policy")))
     tags = {**provenance(retraining), "toto.report": report.as_uri()}
-    challenger = project.registry.offer_challenger(Submission(policy, manifest, evidence.retrain_id, observations, evidence, tags))
+    challenger = project.registry.offer_challenger(
+        Submission(policy, manifest, evidence.retrain_id, observations, evidence, tags)
+    )
     ensemble = fallback_candidate(project, retraining, universe, panel, splits_of(project, panel))
     fallback = project.registry.register_fallback(
         Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))

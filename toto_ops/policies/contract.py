@@ -37,7 +37,9 @@ class PolicyManifest(VersionedModel):
     data_hash: str
     code_version: str
     seed: int | None = None
-    knows_until: AwareDatetime | None = Field(description="latest close that influenced weights, scaler or selection; None: nothing fitted")
+    knows_until: AwareDatetime | None = Field(
+        description="latest close that influenced weights, scaler or selection; None: nothing fitted"
+    )
     metrics: dict[str, float] = Field(default_factory=dict)
     parent: str | None = None
 
@@ -105,7 +107,11 @@ def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
     try:
         manifest = PolicyManifest.model_validate(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise StorageError(f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version") from error
+        raise StorageError(
+            f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version"
+        ) from error
     if manifest.kind not in _KINDS:
-        raise StorageError(f"policy kind {manifest.kind!r} is unknown; known: {sorted(_KINDS)}", where=str(path), remedy="upgrade toto-ops")
+        raise StorageError(
+            f"policy kind {manifest.kind!r} is unknown; known: {sorted(_KINDS)}", where=str(path), remedy="upgrade toto-ops"
+        )
     return _KINDS[manifest.kind].restore(folder, manifest), manifest

@@ -228,10 +228,10 @@ class ModelRegistry:
         return self.version(name, offered.version)
 
     def _twin(self, name: str, submission: Submission) -> RegisteredVersion | None:
-        """The version already made of the same policy and evidence, if a step is being repeated."""
-        wanted = (submission.manifest.inputs_hash, _evidence_hash(submission))
+        """The version already made of the same policy, data and evidence, if a step is being repeated."""
+        wanted = (submission.manifest.inputs_hash, submission.manifest.data_hash, _evidence_hash(submission))
         for version in reversed(self.versions(name)):
-            if (version.inputs_hash, version.evidence_hash) == wanted:
+            if (version.inputs_hash, version.data_hash, version.evidence_hash) == wanted:
                 return version
         return None
 

@@ -18,7 +18,7 @@ from toto_ops.errors import PromotionError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.registry.belonging import require_about
-from toto_ops.registry.events import RegistryEvent, record_event
+from toto_ops.registry.events import RegistryEvent, events, record_event
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
 from toto_ops.registry.onnx_export import open_session, random_observation, run_session
 from toto_ops.registry.versions import (
@@ -171,18 +171,26 @@ def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion,
     if not evidence.passed:
         failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)
         raise PromotionError(f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report")
-    _require_judged_against(evidence, candidate, champion)
+    _require_judged_since(registry, evidence, candidate, champion)
     _require_answers(folder, candidate)
 
 
-def _require_judged_against(evidence: Evidence, candidate: RegisteredVersion, champion: RegisteredVersion | None) -> None:
-    """The champion it was compared with must still be the champion, or succession was never judged."""
-    compared = evidence.comparison.champion if evidence.comparison else None
-    if compared != (champion.label if champion else None):
+def _require_judged_since(
+    registry: ModelRegistry, evidence: Evidence, candidate: RegisteredVersion, champion: RegisteredVersion | None
+) -> None:
+    """Succession must have been judged against what serves now, not against what served once."""
+    diary = events(registry, candidate.universe)
+    if diary and diary[-1].at > candidate.created_at:
         raise PromotionError(
-            f"was judged against {compared or 'no champion'}, but {champion.label if champion else 'no champion'} is in place",
+            f"was judged before version {diary[-1].version} was {diary[-1].kind} on {diary[-1].at:%Y-%m-%d %H:%M} UTC",
             where=candidate.label,
-            remedy="evaluate it again against what serves now",
+            remedy="retrain, so that it is compared with what serves now",
+        )
+    if champion is not None and evidence.comparison is None and champion.inputs_hash != candidate.inputs_hash:
+        raise PromotionError(
+            f"was not compared with the champion, {champion.label}",
+            where=candidate.label,
+            remedy="evaluate it against the champion",
         )
 
 

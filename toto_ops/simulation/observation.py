@@ -64,7 +64,10 @@ class Decision(NamedTuple):
 def state_vector(market: Tensor, account: Tensor) -> Tensor:
     """Join market `[..., 30]` and account `[..., 4]` features into the state `[..., 34]` (order: `STATE_FEATURES`)."""
     if market.shape[-1] != len(MARKET_FEATURES) or account.shape[-1] != len(ACCOUNT_FEATURES):
-        raise ValueError(f"expected {len(MARKET_FEATURES)} market and {len(ACCOUNT_FEATURES)} account features, got {market.shape} and {account.shape}")
+        raise ValueError(
+            f"expected {len(MARKET_FEATURES)} market and {len(ACCOUNT_FEATURES)} account features, "
+            f"got {tuple(market.shape)} and {tuple(account.shape)}"
+        )
     start = ACCOUNT_SLICE.start
     return torch.cat((market[..., :start], account, market[..., start:]), dim=-1)
 

@@ -23,12 +23,12 @@ class BehaviourCloningConfig(StrictModel):
     imbalance: Imbalance = Field(default="none", description="what is done about actions that are rare")
     focal_gamma: float = Field(default=2.0, ge=0, description="how much focal loss discounts easy decisions")
 
-    epochs: int = Field(default=40, ge=1, description="at most so many passes over the train decisions")
+    epochs: int = Field(default=16, ge=1, description="at most so many passes over the train decisions")
     batch: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0, description="at the start; falls to 0 along a half cosine")
+    learning_rate: float = Field(default=3e-3, gt=0, description="at the start; falls to 0 along a half cosine")
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled, as in AdamW")
     noise: float = Field(default=0.02, ge=0, description="deviation of noise added to standardised states in training")
-    patience: int = Field(default=8, ge=1, description="epochs without a better validation loss before stopping")
+    patience: int = Field(default=5, ge=1, description="epochs without a better validation loss before stopping")
 
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1, description="one trial each")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -113,13 +114,7 @@ class OfflineDataset:
         StorageError
             If the file is unreadable, holds objects, or was written for another schema.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise StorageError(
-                f"is not an offline dataset ({error})", where=str(path), remedy="rematerialise `offline_dataset`"
-            ) from error
+        arrays = _read_arrays(path)
         missing = {"schema_version", "observation_schema", "states", "actions", "strengths", "close_time"} - arrays.keys()
         if missing:
             raise StorageError(f"lacks {sorted(missing)}", where=str(path), remedy="rematerialise `offline_dataset`")
@@ -152,6 +147,16 @@ def action_distribution(datasets: Iterable[OfflineDataset]) -> dict[Action, floa
     if counts.sum() == 0:
         raise InsufficientDataError("there are no decisions to describe", remedy="run the ensemble over a longer span")
     return {action: float(counts[action] / counts.sum()) for action in Action}
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StorageError(
+            f"is not an offline dataset ({error})", where=str(path), remedy="rematerialise `offline_dataset`"
+        ) from error
 
 
 def _naive_utc(moments: pl.Series) -> NDArray[np.datetime64]:

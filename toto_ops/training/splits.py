@@ -66,7 +66,7 @@ def make_splits(close_time: NDArray[np.datetime64], config: SplitConfig) -> Spli
     last_validation = first_test - 1 - config.horizon_bars
     validation_after = first_validation - 1 + config.embargo_bars
     test_after = first_test - 1 + config.embargo_bars
-    if not 0 <= last_train < validation_after < last_validation < test_after < len(moments) - 1:
+    if not 0 <= last_train <= validation_after < last_validation <= test_after < len(moments) - 1:
         raise InsufficientDataError(
             f"{len(moments)} bars from {start:%Y-%m-%d} to {end:%Y-%m-%d} leave an empty span after purge and embargo",
             remedy="add history, or shorten horizon_bars and embargo_bars",

@@ -8,8 +8,9 @@ import torch
 
 from toto_ops.evaluation.bootstrap import BootstrapConfig
 from toto_ops.evaluation.candidates import Candidate
+from toto_ops.evaluation.evidence import Evidence
 from toto_ops.evaluation.gates import GateConfig
-from toto_ops.evaluation.judge import Circumstances
+from toto_ops.evaluation.judge import Circumstances, judge
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest
@@ -85,12 +86,12 @@ def make_candidate(
     return Candidate(policy, manifest, accuracy=accuracy, selected_until=selected_until)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def panel() -> Panel:
     return make_panel()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def universe() -> Universe:
     return Universe.model_validate(
         {
@@ -109,26 +110,35 @@ def universe() -> Universe:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def splits(panel: Panel) -> Splits:
     return make_splits(panel.close_time, SplitConfig(train=0.5, validation=0.2))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gates() -> GateConfig:
     return GateConfig(bootstrap=BootstrapConfig(samples=100, block_length=10))
 
 
-@pytest.fixture
-def circumstances() -> Circumstances:
-    return Circumstances(retrain_id="retrain-1", as_of=START + timedelta(days=ROWS), data_hash="data", openings=1, trials=3)
+@pytest.fixture(scope="session")
+def judged(panel, universe, splits, gates):
+    """Judge with defaults for whatever a test does not care about."""
+
+    def run(*, bars: Panel = panel, rules: Universe = universe, **contestants) -> Evidence:
+        circumstances = Circumstances(
+            retrain_id="retrain-1", as_of=START + timedelta(days=ROWS), data_hash="data", openings=1, trials=3
+        )
+        roles = {"challenger": make_candidate("bc"), "fallback": make_candidate("fallback")} | contestants
+        return judge(bars, rules, splits, gates, circumstances, **roles)
+
+    return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def candidate():
     return make_candidate
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def panel_of():
     return make_panel

@@ -6,12 +6,11 @@ import pytest
 
 from toto_ops.errors import StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
-from toto_ops.evaluation.judge import judge
 
 
-@pytest.fixture
-def evidence(panel, universe, splits, gates, circumstances, candidate) -> Evidence:
-    return judge(panel, universe, splits, gates, circumstances, challenger=candidate("bc"), fallback=candidate("fallback"))
+@pytest.fixture(scope="module")
+def evidence(judged) -> Evidence:
+    return judged()
 
 
 def test_evidence_reads_back_as_it_was_written(evidence, tmp_path):

@@ -8,25 +8,6 @@ import pytest
 
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.evaluation.evidence import Evidence
-from toto_ops.evaluation.judge import judge
-
-
-@pytest.fixture
-def judged(panel, universe, splits, gates, circumstances, candidate):
-    """Judge with defaults for whatever a test does not care about."""
-
-    def run(**changes) -> Evidence:
-        contestants = {"challenger": candidate("bc"), "fallback": candidate("fallback")} | changes
-        return judge(
-            changes.pop("panel", panel),
-            universe,
-            splits,
-            gates,
-            circumstances,
-            **{k: v for k, v in contestants.items() if k != "panel"},
-        )
-
-    return run
 
 
 def verdicts(evidence: Evidence) -> dict[str, str]:
@@ -105,12 +86,9 @@ def test_double_costs_and_a_longer_lag_hurt_a_signal_that_lives_for_one_bar(judg
     assert evidence.stress("decision lag 2").sharpe.value < main.sharpe.value / 2
 
 
-def test_the_drawdown_gate_looks_behind_the_breaker(judged, panel, universe, splits, gates, circumstances, candidate):
+def test_the_drawdown_gate_looks_behind_the_breaker(judged, universe, candidate):
     limits = universe.limits.model_copy(update={"max_drawdown": 0.05, "breaker_cooldown": 1000})
-    guarded = universe.model_copy(update={"limits": limits})
-    evidence = judge(
-        panel, guarded, splits, gates, circumstances, challenger=candidate("bc", contrary=True), fallback=candidate("fallback")
-    )
+    evidence = judged(rules=universe.model_copy(update={"limits": limits}), challenger=candidate("bc", contrary=True))
     gate = next(criterion for criterion in evidence.criteria if criterion.name == "maximum drawdown")
     assert gate.verdict == "fail"
     assert gate.measured > 0.20 > evidence.challenger.performance.max_drawdown.value
@@ -122,7 +100,7 @@ def test_the_accounts_start_flat(judged):
         assert shown.curve.exposure[0] == 0.0
 
 
-def test_the_evidence_says_whom_and_what_it_judged(judged, circumstances, gates):
+def test_the_evidence_says_whom_and_what_it_judged(judged):
     evidence = judged()
     assert (evidence.inputs_hash, evidence.data_hash, evidence.line) == ("inputs-of-bc", "data", "bc")
     assert (evidence.openings, evidence.trials, evidence.retrain_id) == (1, 3, "retrain-1")
@@ -135,10 +113,10 @@ def test_the_drawdown_of_a_dead_feed_is_still_judged(judged, panel):
     mask, opens = panel.mask.copy(), panel.open.copy()
     mask[-20:, 1] = False
     opens[-20:, 1] = np.nan
-    evidence = judged(panel=replace(panel, mask=mask, open=opens, ended=np.array([False, True])))
+    evidence = judged(bars=replace(panel, mask=mask, open=opens, ended=np.array([False, True])))
     assert np.isfinite(evidence.challenger.curve.equity).all()
 
 
 def test_a_span_without_bars_is_an_error_not_a_refusal(judged, panel, splits):
     with pytest.raises(InsufficientDataError, match="no bar"):
-        judged(panel=panel.take(np.arange(panel.rows) < 100))
+        judged(bars=panel.take(np.arange(panel.rows) < 100))

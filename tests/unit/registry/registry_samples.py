@@ -62,7 +62,9 @@ class NaNPolicy(LinearPolicy):
         return weight, hold, action, strength * float("nan"), probabilities
 
 
-def manifest(universe: str, *, line="bc", inputs_hash="inputs-1", data_hash="data-1", kind="test-linear", **changes) -> PolicyManifest:
+def manifest(
+    universe: str, *, line="bc", inputs_hash="inputs-1", data_hash="data-1", kind="test-linear", **changes
+) -> PolicyManifest:
     return PolicyManifest(
         kind=kind,
         line=line,
@@ -106,7 +108,11 @@ def evidence(about: PolicyManifest, retrain_id: str, *, sharpe: float = 1.4, cha
         test_bars=19,
         periods_per_year=365,
         challenger=CandidateResult(
-            name=about.line, role="challenger", performance=performance, curve=curve, actions=ActionShares(hold=0.5, buy=0.3, sell=0.2)
+            name=about.line,
+            role="challenger",
+            performance=performance,
+            curve=curve,
+            actions=ActionShares(hold=0.5, buy=0.3, sell=0.2),
         ),
         others=(),
         volatility_matching=VolatilityMatching(scale=1.0, target=0.2, realised=0.2, matched=True),

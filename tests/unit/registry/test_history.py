@@ -13,7 +13,7 @@ def populated(registry):
     registry.register_fallback(fallback_submission("history"))
     registry.offer_challenger(submission("history", 1))
     promote(registry, "history", 2)
-    registry.offer_challenger(submission("history", 2, sharpe=0.3, champion="toto-history version 2"))
+    registry.offer_challenger(submission("history", 2, sharpe=0.3, champion="bc"))
     return registry
 
 

@@ -81,6 +81,15 @@ def test_the_fallback_needs_none_and_unchanged_analysts_make_no_new_version(regi
     assert (again.version, again.aliases) == (first.version, ("fallback",))
 
 
+def test_the_fallback_on_other_data_is_another_version(registry, universe):
+    first = fallback_submission(universe)
+    registry.register_fallback(first)
+    wider = first.manifest.model_copy(update={"data_hash": "data-2", "symbols": ("AAA", "BBB", "CCC", "DDD")})
+    again = registry.register_fallback(replace(first, manifest=wider))
+    assert (again.version, again.data_hash, again.aliases) == (2, "data-2", ("fallback",))
+    assert registry.version(again.name, 1).aliases == ()
+
+
 def test_namespaces_cannot_see_each_other(registry, offered):
     replay = ModelRegistry(registry.tracking_uri, "replay")
     assert replay.serving_name("offered") == "replay.toto-offered"

@@ -14,15 +14,18 @@ from toto_ops.storage.hashing import file_digest
 
 
 def offer(registry, universe, number, **evidence):
-    champion = incumbent(registry, universe)
-    label = None if champion is None or champion.is_fallback else f"{champion.model} version {champion.version}"
-    return registry.offer_challenger(submission(universe, number, champion=label, **evidence)).version
+    serving = incumbent(registry, universe)
+    champion = serving.line if serving is not None and not serving.is_fallback else None
+    return registry.offer_challenger(submission(universe, number, champion=champion, **evidence)).version
 
 
 def state(registry, universe):
     """Everything promotion may change."""
     name = registry.serving_name(universe)
-    tags = {version.version: registry.tracking.client.get_model_version(name, str(version.version)).tags for version in registry.versions(name)}
+    tags = {
+        version.version: registry.tracking.client.get_model_version(name, str(version.version)).tags
+        for version in registry.versions(name)
+    }
     return registry.aliases(name), tags, events(registry, universe)
 
 
@@ -53,7 +56,12 @@ def test_two_promotions_and_two_rollbacks(registry, universe):
         rollback(registry, universe)
 
     diary = [(event.kind, event.version, event.instead_of) for event in events(registry, universe)]
-    assert diary == [("promoted", first, None), ("promoted", second, first), ("rolled back", first, second), ("rolled back", fallback, first)]
+    assert diary == [
+        ("promoted", first, None),
+        ("promoted", second, first),
+        ("rolled back", first, second),
+        ("rolled back", fallback, first),
+    ]
     with pytest.raises(PromotionError, match="was rolled back on"):
         promote(registry, universe, second)
 
@@ -92,17 +100,28 @@ def test_a_verdict_reached_on_another_policy_does_not_promote_this_one(registry,
     path.write_bytes((Path(lender.source) / "evidence.json").read_bytes())
     # Even one who can rewrite the hashes in the registry cannot lend a verdict.
     client = registry.tracking.client
-    client.set_model_version_tag(borrower.name, str(borrower.version), "toto.files", json.dumps({**borrower.files, "evidence.json": file_digest(path)}))
+    client.set_model_version_tag(
+        borrower.name, str(borrower.version), "toto.files", json.dumps({**borrower.files, "evidence.json": file_digest(path)})
+    )
     with pytest.raises(PromotionError, match="evidence is about another model: inputs_hash is inputs-1"):
         promote(registry, universe, borrower.version)
 
 
-def test_a_challenger_judged_against_another_champion_is_refused(registry, universe):
+def test_a_challenger_judged_before_the_present_champion_came_is_refused(registry, universe):
     first = offer(registry, universe, 1)
     rival = offer(registry, universe, 2)
     promote(registry, universe, first)
-    with pytest.raises(PromotionError, match=rf"was judged against no champion, but toto-{universe} version {first} is in place"):
+    with pytest.raises(PromotionError, match=f"was judged before version {first} was promoted"):
         promote(registry, universe, rival)
+    assert incumbent(registry, universe).version == first
+
+
+def test_a_challenger_never_compared_with_the_champion_is_refused(registry, universe):
+    first = offer(registry, universe, 1)
+    promote(registry, universe, first)
+    alone = registry.offer_challenger(submission(universe, 2, champion=None)).version
+    with pytest.raises(PromotionError, match=f"was not compared with the champion, toto-{universe} version {first}"):
+        promote(registry, universe, alone)
     assert incumbent(registry, universe).version == first
 
 

@@ -1,11 +1,11 @@
 """MLflow runs: found again by retraining, line and inputs; apart by universe and namespace."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toto_ops.registry.tracking import RunKey, RunRecord, Tracking, flatten
+from toto_ops.registry.tracking import RunKey, RunRecord, Tracking, flatten, prepare_database
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,43 @@ def test_nested_parameters_are_flattened():
     assert flatten({"a": 1, "b": {"c": 2, "d": {"e": 3}}}) == {"a": 1, "b.c": 2, "b.d.e": 3}
 
 
-@pytest.mark.subprocess
-def test_a_fresh_database_survives_being_opened_by_several_processes_at_once(tmp_path):
-    uri = f"sqlite:///{tmp_path / 'fresh.db'}"
-    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
-        assert list(pool.map(_open_experiment, [uri] * 3)) == ["1"] * 3
+def test_processes_that_open_a_fresh_database_together_take_turns_and_one_prepares_it(tmp_path, monkeypatch):
+    database = tmp_path / "fresh.db"
+    upgrades = Upgrades(database)
+    monkeypatch.setattr("mlflow.db.upgrade.main", upgrades)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(prepare_database, [f"sqlite:///{database}"] * 4))
+    assert (upgrades.made, upgrades.most_at_once) == (1, 1)
 
 
-def _open_experiment(uri: str) -> str:
-    return Tracking(uri).experiment_id("crypto")
+def test_a_database_that_was_deleted_is_prepared_again(tmp_path, monkeypatch):
+    database = tmp_path / "fresh.db"
+    upgrades = Upgrades(database)
+    monkeypatch.setattr("mlflow.db.upgrade.main", upgrades)
+    prepare_database(f"sqlite:///{database}")
+    database.unlink()
+    prepare_database(f"sqlite:///{database}")
+    assert upgrades.made == 2
+
+
+def test_a_server_prepares_its_own_database(monkeypatch):
+    monkeypatch.setattr("mlflow.db.upgrade.main", lambda *_, **__: pytest.fail("a server's database is not ours to migrate"))
+    prepare_database("http://mlflow.example:5000")
+
+
+class Upgrades:
+    """Stands in for MLflow's migration, which takes seconds, and counts how many run at once."""
+
+    def __init__(self, database):
+        self.database = database
+        self.made = self.active = self.most_at_once = 0
+
+    def __call__(self, arguments, *, standalone_mode):
+        assert arguments == [f"sqlite:///{self.database}"]
+        assert not standalone_mode
+        self.active += 1
+        self.most_at_once = max(self.most_at_once, self.active)
+        time.sleep(0.02)
+        self.database.touch()
+        self.made += 1
+        self.active -= 1

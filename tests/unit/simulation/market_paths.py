@@ -38,20 +38,27 @@ def make_rules(**changes: float | bool) -> TradingRules:
     return TradingRules(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def make_panel(open_: NDArray[np.float64], close: NDArray[np.float64], **changes: NDArray[np.generic]) -> Panel:
+def make_panel(
+    open_: NDArray[np.float64],
+    close: NDArray[np.float64],
+    *,
+    open_time: NDArray[np.datetime64] | None = None,
+    ended: NDArray[np.bool_] | None = None,
+) -> Panel:
     """Daily panel of given prices (NaN is masked), opening 00:00 and closing 24 h later."""
     rows, assets = open_.shape
-    start = changes.get("open_time", np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D"))
+    daily = np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
+    opens = daily if open_time is None else open_time
     return Panel(
         symbols=tuple(f"S{a}" for a in range(assets)),
         feature_names=MARKET_FEATURES,
-        open_time=start,
-        close_time=start + np.timedelta64(1, "D"),
+        open_time=opens,
+        close_time=opens + np.timedelta64(1, "D"),
         features=np.zeros((rows, assets, len(MARKET_FEATURES)), dtype=np.float32),
         mask=np.isfinite(open_),
         open=open_,
         close=close,
-        ended=np.asarray(changes.get("ended", np.zeros(assets, dtype=bool))),
+        ended=np.zeros(assets, dtype=bool) if ended is None else ended,
     )
 
 
@@ -78,7 +85,7 @@ class MarketPath:
             ReferenceBar(
                 open=panel.open[t].tolist(),
                 tradable=panel.mask[t].tolist(),
-                delisted=[bool(panel.ended[a]) and t > last for a, last in enumerate(last_bar)],
+                delisted=[bool(panel.ended[a] and t > last) for a, last in enumerate(last_bar)],
                 elapsed_days=float(elapsed[t]),
             )
             for t in range(panel.rows)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import base64
+import re
+
+import pytest
+
+from toto_ops.evaluation.evidence import Evidence
+from toto_ops.evaluation.metrics import Performance
+from toto_ops.evaluation.report import (
+    FIGURES,
+    REPORT_FILE,
+    criteria_table,
+    performance_table,
+    plot_evidence,
+    render_report,
+    write_report,
+)
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def evidence(judged, candidate, splits) -> Evidence:
+    return judged(
+        challenger=candidate("bc", accuracy="imitation"),
+        champion=candidate("champion", knows_until=splits.validation.until),
+        ineligible=[candidate("ppo <b>", contrary=True)],
+    )
+
+
+def test_the_page_stands_alone_and_holds_the_four_plots(evidence):
+    html = render_report(evidence)
+    embedded = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    images = list(plot_evidence(evidence).values())
+    assert [base64.b64decode(image) for image in embedded] == images
+    assert all(image.startswith(PNG_SIGNATURE) for image in images)
+    assert len(set(images)) == 4
+    assert not re.search(r'(src|href)="(?!data:)', html)
+
+
+def test_the_same_evidence_gives_the_same_page(evidence):
+    copy = Evidence.model_validate_json(evidence.model_dump_json())
+    assert render_report(copy) == render_report(evidence)
+
+
+def test_the_page_names_every_contestant_gate_and_caveat(evidence):
+    html = render_report(evidence)
+    for text in (
+        *(criterion.name for criterion in evidence.criteria),
+        *("equal weight", "fallback", "cash", "costs x2", "decision lag 2", "breaker off"),
+        *("hindsight", "without adjustment", "trial ledger holds 3 trials", evidence.inputs_hash, evidence.data_hash),
+    ):
+        assert text in html, text
+
+
+def test_names_from_outside_cannot_become_markup(evidence):
+    html = render_report(evidence)
+    assert "ppo &lt;b&gt;" in html
+    assert "ppo <b>" not in html
+
+
+def test_the_page_of_an_idle_policy_shows_what_is_undefined_as_such(judged, candidate):
+    evidence = judged(challenger=candidate("bc", idle=True))
+    html = render_report(evidence)
+    assert "n/a" in html
+    assert "None" not in html
+    assert not re.search(r">\s*-?(nan|inf)", html)
+
+
+def test_every_figure_of_a_performance_has_its_row():
+    assert [figure.field for figure in FIGURES] == list(Performance.model_fields)
+
+
+def test_the_report_is_written_beside_the_evidence(evidence, tmp_path):
+    assert write_report(evidence, tmp_path) == tmp_path / REPORT_FILE
+    assert (tmp_path / REPORT_FILE).read_text(encoding="utf-8") == render_report(evidence)
+
+
+def test_tables_for_run_metadata_have_a_row_per_gate_and_figure(evidence):
+    assert criteria_table(evidence).count("\n") == 1 + len(evidence.criteria)
+    assert "| Sharpe ratio | ≥ 1.00 |" in criteria_table(evidence)
+    lines = performance_table(evidence).splitlines()
+    assert len(lines) == 2 + len(FIGURES)
+    assert {line.count("|") for line in lines} == {len(evidence.candidates) + 2}

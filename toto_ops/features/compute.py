@@ -1,0 +1,79 @@
+"""All 30 market features of all symbols in one pass: bars in, features out, nothing read from after a bar's close."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from toto_ops.configuration import StrictModel
+from toto_ops.features.indicators import LOG_RETURN, ROW, indicators, lagged_returns, log_return, smoothed
+from toto_ops.features.regimes import RegimeConfig, log_volatility, regimes, usual_volatility
+from toto_ops.features.sentiment import SentimentConfig, with_sentiment
+from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.market.health import HealthConfig, data_health
+from toto_ops.market.schema import MOMENT
+from toto_ops.universes import Universe
+
+FEATURE_SCHEMA = pl.Schema(
+    {"symbol": pl.String(), "open_time": MOMENT, "close_time": MOMENT, "open": pl.Float64(), "close": pl.Float64()}
+    | dict.fromkeys(MARKET_FEATURES, pl.Float32())
+)
+"""What `compute_features` returns."""
+
+
+class FeatureConfig(StrictModel):
+    """What may be chosen about features without changing the observation schema."""
+
+    regime: RegimeConfig = RegimeConfig()
+    sentiment: SentimentConfig = SentimentConfig()
+    health: HealthConfig = HealthConfig()
+
+
+def compute_features(
+    bars: pl.DataFrame, universe: Universe, sentiment: pl.DataFrame | None, config: FeatureConfig
+) -> pl.DataFrame:
+    """Features of every bar, as they were known at its close.
+
+    Parameters
+    ----------
+    bars
+        `[N]` canonical bars of any number of symbols, with `symbol`: one block per symbol, increasing in time within it.
+    universe
+        Whose calendar says which bars were to be expected.
+    sentiment
+        Published sentiment (`SENTIMENT_SCHEMA`) of any symbols, or None.
+
+    Returns
+    -------
+    pl.DataFrame
+        `FEATURE_SCHEMA`, `[N]` rows in the order given. A feature is null until its look-back is complete.
+
+    Raises
+    ------
+    ValueError
+        If the bars of a symbol are scattered or not in order.
+    """
+    _require_blocks(bars)
+    table = with_sentiment(bars, sentiment, config.sentiment)
+    health = data_health(table, universe, config.health)
+    table = table.with_columns(health, pl.int_range(pl.len()).over("symbol").alias(ROW))
+    table = table.with_columns(log_return().alias(LOG_RETURN))
+    table = table.with_columns(*smoothed(), log_volatility(config.regime))
+    table = table.with_columns(*usual_volatility(config.regime))
+    table = table.with_columns(*lagged_returns(), *indicators(), *regimes(config.regime))
+    return table.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_SCHEMA.items())
+
+
+def _require_blocks(bars: pl.DataFrame) -> None:
+    symbol = pl.col("symbol")
+    same = symbol == symbol.shift(1)
+    found = bars.select(
+        blocks=(~same).sum() + 1,
+        symbols=symbol.n_unique(),
+        backwards=(same & (pl.col("close_time").diff() <= timedelta(0))).sum(),
+    ).row(0, named=True)
+    if bars.height and (found["blocks"] != found["symbols"] or found["backwards"]):
+        raise ValueError(
+            "bars must come in one block per symbol, strictly increasing in close_time; sort by symbol and close_time"
+        )

@@ -1,0 +1,55 @@
+"""Volatility regimes: low, normal or high against what is usual for the symbol itself, known at each close."""
+
+from __future__ import annotations
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from toto_ops.configuration import StrictModel
+from toto_ops.features.indicators import LOG_RETURN
+from toto_ops.features.state import REGIME_FEATURES
+
+VOLATILITY_FLOOR = 1e-6
+"""Realised volatility below this is that of a standing price; its logarithm would be rounding noise."""
+
+
+class RegimeConfig(StrictModel):
+    """What counts as unusual volatility."""
+
+    window: int = Field(default=20, ge=2, description="returns whose standard deviation is the volatility of a bar")
+    history: int = Field(default=252, ge=2, description="trailing volatilities that say what is usual")
+    minimum_history: int = Field(default=60, ge=2, description="with fewer there is no regime yet")
+    threshold: float = Field(
+        default=0.67, ge=0, description="deviations of log volatility; 0.67: a quarter is low, a quarter high"
+    )
+    minimum_change: float = Field(default=0.10, ge=0, description="smallest change of volatility that is another regime")
+
+    @model_validator(mode="after")
+    def _history_suffices(self) -> RegimeConfig:
+        if self.minimum_history > self.history:
+            raise ValueError(f"minimum_history ({self.minimum_history}) exceeds history ({self.history})")
+        return self
+
+
+def log_volatility(config: RegimeConfig) -> pl.Expr:
+    """`log_volatility`: log of the standard deviation of the last returns. Needs `log_return`."""
+    volatility = pl.col(LOG_RETURN).rolling_std(config.window, ddof=0).over("symbol")
+    return volatility.clip(lower_bound=VOLATILITY_FLOOR).log().alias("log_volatility")
+
+
+def usual_volatility(config: RegimeConfig) -> list[pl.Expr]:
+    """`usual_volatility` and `volatility_spread`: trailing mean and deviation of `log_volatility`."""
+    trailing = pl.col("log_volatility")
+    mean = trailing.rolling_mean(config.history, min_samples=config.minimum_history).over("symbol")
+    spread = trailing.rolling_std(config.history, min_samples=config.minimum_history, ddof=0).over("symbol")
+    return [mean.alias("usual_volatility"), spread.alias("volatility_spread")]
+
+
+def regimes(config: RegimeConfig) -> list[pl.Expr]:
+    """`regime_low`, `regime_normal`, `regime_high`: one-hot Float32, null before there is enough history."""
+    unusual = pl.col("log_volatility") - pl.col("usual_volatility")
+    margin = pl.max_horizontal(config.threshold * pl.col("volatility_spread"), pl.lit(config.minimum_change).log1p())
+    known = unusual.is_not_null()
+    low, high = unusual < -margin, unusual > margin
+    hot = dict(zip(REGIME_FEATURES, (low, ~low & ~high, high), strict=True))
+    return [pl.when(known).then(flag).cast(pl.Float32).alias(name) for name, flag in hot.items()]
