@@ -111,6 +111,8 @@ def measure(result: BacktestResult, periods_per_year: float, config: BootstrapCo
     returns = result.returns
     equity = np.where(result.equity[:-1] > 0, result.equity[:-1], np.inf)
     profits = np.concatenate((result.profits, result.open_profits))
+    # A block of round trips stands for as much time as a block of bars, however rarely the policy trades.
+    of_trips = config.model_copy(update={"block_length": max(1.0, config.block_length * len(profits) / len(returns))})
 
     def of_bars(statistic: Statistic, values: Array) -> Estimate:
         return block_estimate(statistic, (values,), config)
@@ -121,8 +123,8 @@ def measure(result: BacktestResult, periods_per_year: float, config: BootstrapCo
         sortino=of_bars(lambda series: sortino_ratio(series, periods_per_year), returns),
         volatility=of_bars(lambda series: volatility(series, periods_per_year), returns),
         max_drawdown=of_bars(max_drawdown, returns),
-        win_rate=of_bars(win_rate, profits),
-        profit_factor=of_bars(profit_factor, profits),
+        win_rate=block_estimate(win_rate, (profits,), of_trips),
+        profit_factor=block_estimate(profit_factor, (profits,), of_trips),
         trades=of_bars(_sum, result.trades[:-1].astype(np.float64)),
         fees=of_bars(_sum, result.fees[:-1] / equity),
         interest=of_bars(_sum, result.interest[1:] / equity),

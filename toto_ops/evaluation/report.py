@@ -37,6 +37,10 @@ def _percent(value: float) -> str:
     return f"{value:,.1%}"
 
 
+def _fine_percent(value: float) -> str:
+    return f"{value:,.2%}"
+
+
 def _ratio(value: float) -> str:
     return f"{value:,.2f}"
 
@@ -54,8 +58,8 @@ FIGURES = (
     Figure("win_rate", "Win rate", _percent),
     Figure("profit_factor", "Profit factor", _ratio),
     Figure("trades", "Trades", _count),
-    Figure("fees", "Fees", _percent),
-    Figure("interest", "Interest", _percent),
+    Figure("fees", "Fees", _fine_percent),
+    Figure("interest", "Interest", _fine_percent),
     Figure("turnover", "Turnover p.a.", _ratio),
     Figure("exposure", "Mean exposure", _ratio),
 )

@@ -55,7 +55,7 @@ def indicators() -> list[pl.Expr]:
     """`rsi`, `macd_signal`, `bollinger_width`, `volume_ratio` as Float32 from the columns of `smoothed`. Needs `row`."""
     bands, volume = pl.col("bands").struct, pl.col("volume")
     # TA-Lib calls a market that stands still maximally oversold; it is neither oversold nor overbought.
-    moves = (pl.col(LOG_RETURN).fill_null(1.0) != 0).cast(pl.Int32).cum_sum()
+    moves = (pl.col("close") != pl.col("close").shift(1, fill_value=0.0)).cum_sum()
     still = moves == moves.shift(RSI_PERIOD)
     width = (bands.field("upperband") - bands.field("lowerband")) / bands.field("middleband")
     # A bar without volume is at zero whatever the mean before it, which may be zero too.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from toto_ops.training.checkpoints import (
 )
 from toto_ops.training.offline_dataset import OfflineDataset
 from toto_ops.training.overfitting import Overfitting
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Samples(NamedTuple):
@@ -160,8 +163,10 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
     policy.fit_scaler(lesson.train.states)
     lesson = lesson.standardised_by(policy)
     progress = _resume(folder / "last.safetensors", lesson.work, policy, optimizer)
-    # What a killed run drew beyond its last checkpoint is purged: those epochs happen again.
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=len(progress.epochs)) as curves:
+    # A killed run may have drawn too little or too much: its curves are purged and drawn again from the checkpoint.
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=0) as curves:
+        for epoch, scores in enumerate(progress.epochs):
+            _draw(curves, epoch, scores)
         while not progress.finished(config):
             epoch = len(progress.epochs)
             _train_epoch(policy, optimizer, loss, lesson, epoch)
@@ -170,9 +175,7 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
             if progress.best == epoch:
                 save_checkpoint(folder / "best.safetensors", training_tensors(policy, optimizer), progress)
             save_checkpoint(folder / "last.safetensors", training_tensors(policy, optimizer), progress)
-            for span, score in (("train", scores.train), ("validation", scores.validation)):
-                curves.add_scalar(f"loss/{span}", score.loss, epoch)
-                curves.add_scalar(f"accuracy/{span}", score.accuracy, epoch)
+            _draw(curves, epoch, scores)
     _restore_best(folder / "best.safetensors", policy)
     return Fit(lesson.seed, policy.eval(), progress)
 
@@ -205,6 +208,12 @@ def _score(policy: ClonedPolicy, loss: CloningLoss, samples: Samples) -> Score:
     if not math.isfinite(value):
         raise FloatingPointError(f"the cloning loss is {value}: lower learning_rate or look for extreme features")
     return Score(loss=value, accuracy=float((logits.argmax(dim=-1) == samples.actions).double().mean()))
+
+
+def _draw(curves: SummaryWriter, epoch: int, scores: EpochScores) -> None:
+    for span, score in (("train", scores.train), ("validation", scores.validation)):
+        curves.add_scalar(f"loss/{span}", score.loss, epoch)
+        curves.add_scalar(f"accuracy/{span}", score.accuracy, epoch)
 
 
 def _resume(path: Path, work: str, policy: ClonedPolicy, optimizer: torch.optim.Optimizer) -> Progress:

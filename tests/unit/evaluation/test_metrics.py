@@ -118,6 +118,13 @@ def test_open_positions_count_towards_the_win_rate(panel_of, universe):
     assert figures.profit_factor.value == pytest.approx(2 / 8)
 
 
+def test_the_interval_of_a_win_rate_does_not_collapse_for_a_policy_that_trades_rarely(panel_of, universe):
+    result = backtest(panel_of(rows=201), cash(), TradingRules.of(universe))
+    rare = replace(result, profits=np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0]), open_profits=np.zeros(0))
+    figures = metrics.measure(rare, 365, BootstrapConfig(samples=400, block_length=25))
+    assert figures.win_rate.high - figures.win_rate.low > 0.4
+
+
 def test_cash_has_a_return_of_zero_and_no_sharpe_ratio(panel_of, universe):
     figures = metrics.measure(backtest(panel_of(rows=40), cash(), TradingRules.of(universe)), 365, BootstrapConfig(samples=100))
     assert figures.total_return.value == 0.0

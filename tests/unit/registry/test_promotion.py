@@ -100,9 +100,8 @@ def test_a_verdict_reached_on_another_policy_does_not_promote_this_one(registry,
     path.write_bytes((Path(lender.source) / "evidence.json").read_bytes())
     # Even one who can rewrite the hashes in the registry cannot lend a verdict.
     client = registry.tracking.client
-    client.set_model_version_tag(
-        borrower.name, str(borrower.version), "toto.files", json.dumps({**borrower.files, "evidence.json": file_digest(path)})
-    )
+    forged = json.dumps({**borrower.files, "evidence.json": file_digest(path)})
+    client.set_model_version_tag(borrower.name, str(borrower.version), "toto.files", forged)
     with pytest.raises(PromotionError, match="evidence is about another model: inputs_hash is inputs-1"):
         promote(registry, universe, borrower.version)
 

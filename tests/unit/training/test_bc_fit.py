@@ -146,16 +146,40 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         train(tmp_path, lesson(QUICK.model_copy(update={"learning_rate": 1e30})))
 
 
-def test_tensorboard_has_every_epoch_of_both_spans(tmp_path: Path) -> None:
+def curve(folder: Path, name: str) -> list[tuple[int, float]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-    trained = train(tmp_path, lesson())
-    curves = EventAccumulator(str(tmp_path / "tensorboard"))
+    curves = EventAccumulator(str(folder / "tensorboard"))
     curves.Reload()
+    return [(event.step, event.value) for event in curves.Scalars(name)]
+
+
+def test_tensorboard_has_every_epoch_of_both_spans(tmp_path: Path) -> None:
+    trained = train(tmp_path, lesson())
     for span in ("train", "validation"):
-        drawn = [event.value for event in curves.Scalars(f"loss/{span}")]
-        assert drawn == pytest.approx([getattr(epoch, span).loss for epoch in trained.progress.epochs])
-        assert len(curves.Scalars(f"accuracy/{span}")) == len(trained.progress.epochs)
+        scores = [getattr(epoch, span) for epoch in trained.progress.epochs]
+        assert curve(tmp_path, f"loss/{span}") == [(step, pytest.approx(score.loss)) for step, score in enumerate(scores)]
+        assert curve(tmp_path, f"accuracy/{span}") == [(step, pytest.approx(score.accuracy)) for step, score in enumerate(scores)]
+
+
+def test_tensorboard_has_every_epoch_once_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(bc_fit, "_train_epoch", killed_in_epoch(3))
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, lesson())
+    trained = train(tmp_path, lesson())
+    assert [step for step, _ in curve(tmp_path, "loss/validation")] == list(range(len(trained.progress.epochs)))
+
+
+def killed_in_epoch(last: int) -> Any:
+    train_epoch = bc_fit._train_epoch
+
+    def killing(*arguments: Any) -> None:
+        if arguments[-1] == last:
+            raise KeyboardInterrupt
+        train_epoch(*arguments)
+
+    return killing
 
 
 def test_stages_of_a_training_share_no_random_numbers() -> None:
