@@ -8,7 +8,7 @@ from torch import Tensor
 
 from toto_ops.features.state import RETURN_FEATURES, STATE_FEATURES
 
-FLATTEST_BAND = 1e-3
+FLATTEST_BAND = 0.01
 """Narrowest Bollinger width that prices are measured in: flat prices must not turn noise into conviction."""
 
 
@@ -35,7 +35,9 @@ def feature(state: Tensor, name: str) -> Tensor:
 def recent_return(state: Tensor, bars: int) -> Tensor:
     """Log return `[...]` over the latest `bars` bars, at most 20."""
     start = STATE_FEATURES.index(RETURN_FEATURES[0])
-    return state[..., start : start + bars].sum(dim=-1)
+    # Gains that cancel leave a small sum of rounding errors, and what follows divides it by a small width: in float32
+    # two runtimes that add up in another order would then disagree on the decision.
+    return state[..., start : start + bars].double().sum(dim=-1).to(state.dtype)
 
 
 def band_width(state: Tensor) -> Tensor:

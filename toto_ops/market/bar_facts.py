@@ -7,16 +7,18 @@ into columns, and counts nothing as good or bad itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from toto_ops.market.calendars import bar_times, expected_open_times
-from toto_ops.market.eligibility import membership_of
+from toto_ops.market.eligibility import membership_end
 from toto_ops.market.health import calendar_rows
-from toto_ops.market.jumps import split_like_jumps
+from toto_ops.market.jumps import SHARE_RATIOS, WHOLE_RATIOS, split_like_jumps
 from toto_ops.market.schema import VALUE_COLUMNS
 from toto_ops.universes import Universe
+
+FACT_COLUMNS = ("open_time", "close_time", "highest_traded", "lowest_traded", "missing_before", "split", "spike")
 
 ROUNDING = 1e-6
 """Relative slack between prices of one bar: adjusted feeds round each of them on its own."""
@@ -64,7 +66,7 @@ def bar_facts(eligible: pl.DataFrame, universe: Universe) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        The raw columns, numbers that are not finite as nulls, and
+        The raw columns, numbers that are not finite as nulls, and `FACT_COLUMNS`:
 
         - `open_time, close_time`: null where the stamp names no bar of the calendar;
         - `highest_traded, lowest_traded`: of open and close, brought closer by the rounding slack;
@@ -78,7 +80,7 @@ def bar_facts(eligible: pl.DataFrame, universe: Universe) -> pl.DataFrame:
         highest_traded=pl.max_horizontal("open", "close") - slack, lowest_traded=pl.min_horizontal("open", "close") + slack
     )
     in_time = table.with_row_index("row").sort("timestamp", maintain_order=True)
-    jumps = split_like_jumps(in_time)
+    jumps = split_like_jumps(in_time, SHARE_RATIOS if universe.asset_class == "stock" else WHOLE_RATIOS)
     in_time = in_time.with_columns(_missing_before(in_time["open_time"], universe), jumps.stayed, jumps.reverted)
     return in_time.sort("row").drop("row")
 
@@ -91,13 +93,14 @@ def bar_statistics(facts: pl.DataFrame, universe: Universe, symbol: str, as_of: 
     first_open, last_close = bars["open_time"].min(), bars["close_time"].max()
     if not isinstance(first_open, datetime) or not isinstance(last_close, datetime):
         raise TypeError("open and close times of a bar are moments")
+    end = membership_end(universe, symbol)
     return BarStatistics(
         rows=len(facts),
         first_open=first_open,
         last_close=last_close,
         missing=int(facts["missing_before"].sum()),
         longest_gap=int(facts["missing_before"].cast(pl.Int64).max() or 0),  # type: ignore[arg-type]
-        behind=_bars_between(universe, last_close, _feed_end(universe, symbol, as_of)),
+        behind=_bars_between(universe, last_close, as_of if end is None else min(as_of, end)),
     )
 
 
@@ -112,11 +115,6 @@ def _missing_before(open_time: pl.Series, universe: Universe) -> pl.Series:
     first_of_its_time = open_time.is_first_distinct() & open_time.is_not_null()
     joined = open_time.to_frame("open_time").join(holes, on="open_time", how="left", maintain_order="left")
     return joined.select(pl.when(first_of_its_time).then("missing_before").otherwise(0).alias("missing_before")).to_series()
-
-
-def _feed_end(universe: Universe, symbol: str, as_of: datetime) -> datetime:
-    last_day = membership_of(universe, symbol).to
-    return as_of if last_day is None else min(as_of, datetime.combine(last_day + timedelta(days=1), time(0), UTC))
 
 
 def _bars_between(universe: Universe, start: datetime, end: datetime) -> int:

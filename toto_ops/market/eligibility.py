@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 
@@ -37,3 +37,9 @@ def eligible_bars(raw: pl.DataFrame, universe: Universe, symbol: str, as_of: dat
 def membership_of(universe: Universe, symbol: str) -> Membership:
     """When `symbol` belongs to `universe`; always, where the universe does not say."""
     return (universe.symbols or {}).get(symbol, Membership())
+
+
+def membership_end(universe: Universe, symbol: str) -> datetime | None:
+    """First moment after the membership of `symbol`, or None while it has no end."""
+    last_day = membership_of(universe, symbol).to
+    return None if last_day is None else datetime.combine(last_day + timedelta(days=1), time(0), UTC)

@@ -121,6 +121,8 @@ def calendar_rows(open_time: pl.Series, universe: Universe) -> NDArray[np.int64]
     moments = open_time.to_physical().to_numpy()
     if universe.calendar == ALWAYS_OPEN:
         return moments // int(universe.bar_length.total_seconds() * 1e6)
+    if len(open_time) == 0:
+        return moments
     grid = expected_open_times(universe, open_time.min(), open_time.max())  # type: ignore[arg-type]
     return np.searchsorted(grid.to_physical().to_numpy(), moments, side="right")
 

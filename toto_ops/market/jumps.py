@@ -12,8 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-RATIOS = tuple((n, 1) for n in range(2, 21)) + ((3, 2),)
-"""New shares for old ones; each is looked for as a split and as a reverse split."""
+Ratios = tuple[tuple[int, int], ...]
+
+WHOLE_RATIOS: Ratios = tuple((n, 1) for n in range(2, 21))
+"""New units for old ones; each is looked for as a split and as a reverse split."""
+SHARE_RATIOS: Ratios = (*WHOLE_RATIOS, (3, 2))
+"""Only shares are split 3:2; a coin that moves by half is having an ordinary week."""
 
 TOLERANCE = 0.1
 """How far the first price after a jump may be from the ratio, as a share of the ratio's logarithm."""
@@ -42,19 +46,21 @@ class Jumps:
     reverted: pl.Series
 
 
-def split_like_jumps(bars: pl.DataFrame) -> Jumps:
+def split_like_jumps(bars: pl.DataFrame, ratios: Ratios) -> Jumps:
     """Find jumps near a split ratio, from the last close to the open or, where opens copy the last close, to the close.
 
     Parameters
     ----------
     bars
         `[T]` rows with `open` and `close`, in order of time. Prices that are missing or not positive take no part.
+    ratios
+        What a split of this kind of asset may look like.
     """
     opens, closes = _log(bars["open"]), _log(bars["close"])
     before = _shifted(closes, 1)
     overnight, whole = opens - before, closes - before
 
-    logs, labels = _ratios()
+    logs, labels = _price_changes(ratios)
     borders = (logs[1:] + logs[:-1]) / 2
     tolerance = np.minimum(TOLERANCE * np.abs(logs), WIDEST_TOLERANCE)
     at_open, at_close = np.searchsorted(borders, overnight), np.searchsorted(borders, whole)
@@ -66,14 +72,15 @@ def split_like_jumps(bars: pl.DataFrame) -> Jumps:
     jumped = opened_there | closed_there
     undone = _undone(closes, before, np.abs(logs[nearest]) / 2)
     label = labels.gather(nearest)
-    stayed = pl.select(split=pl.when(jumped & ~undone).then(label))
-    reverted = pl.select(spike=pl.when(jumped & undone).then(label))
-    return Jumps(stayed.to_series(), reverted.to_series())
+    return Jumps(
+        stayed=label.set(pl.Series(~jumped | undone), None).alias("split"),
+        reverted=label.set(pl.Series(~jumped | ~undone), None).alias("spike"),
+    )
 
 
-def _ratios() -> tuple[NDArray[np.float64], pl.Series]:
+def _price_changes(ratios: Ratios) -> tuple[NDArray[np.float64], pl.Series]:
     """Logarithms of the price changes, increasing, and what each is called."""
-    named = {new / old: f"{old}:{new}" for new, old in RATIOS} | {old / new: f"{new}:{old}" for new, old in RATIOS}
+    named = {new / old: f"{old}:{new}" for new, old in ratios} | {old / new: f"{new}:{old}" for new, old in ratios}
     changes = sorted(named)
     return np.log(changes), pl.Series([named[change] for change in changes])
 

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toto_ops.errors import PromotionError
-from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
+from toto_ops.features.state import (
+    MARKET_FEATURES,
+    QUALITY_FEATURES,
+    REGIME_FEATURES,
+    RETURN_FEATURES,
+    SENTIMENT_FEATURES,
+)
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.observation import Decision, Observation
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from onnxruntime import InferenceSession
+    from torch import Tensor
 
 TOLERANCE = 1e-4
 """Largest accepted difference of a strength, probability or target weight: float32 rounding, with room."""
@@ -169,12 +176,33 @@ def check_parity(policy: Policy, path: Path, observations: Sequence[Observation]
 
 
 def random_observation(*, accounts: int, symbols: int, seed: int) -> Observation:
-    """Seeded observation `[B, A, ...]` that spans more than features ever do; about one symbol in five is masked."""
+    """Seeded observation `[B, A, ...]` over the range each feature can take; about one symbol in five is masked.
+
+    Outside that range policies may well be ill-conditioned, such as where they divide by a Bollinger width, and then
+    float32 rounding alone sets two faithful copies apart.
+    """
     import torch
+    from torch.nn.functional import one_hot
 
     generator = torch.Generator().manual_seed(seed)
-    market = 2.0 * torch.randn(accounts, symbols, len(MARKET_FEATURES), generator=generator)
-    account = 2.0 * torch.rand(accounts, symbols, len(ACCOUNT_FEATURES), generator=generator) - 1.0
+
+    def uniform(low: float, high: float, width: int) -> Tensor:
+        return low + (high - low) * torch.rand(accounts, symbols, width, generator=generator)
+
+    groups = {
+        RETURN_FEATURES: 0.1 * torch.randn(accounts, symbols, len(RETURN_FEATURES), generator=generator),
+        ("rsi",): uniform(0.0, 1.0, 1),
+        ("macd_signal",): uniform(-0.1, 0.1, 1),
+        ("bollinger_width",): uniform(0.01, 0.8, 1),
+        ("volume_ratio",): uniform(0.0, 10.0, 1),
+        REGIME_FEATURES: one_hot(torch.randint(3, (accounts, symbols), generator=generator), 3).float(),
+        QUALITY_FEATURES: uniform(0.0, 1.0, 1),
+        SENTIMENT_FEATURES: uniform(-1.0, 1.0, 2),
+    }
+    order = [name for group in groups for name in group]
+    market = torch.cat(list(groups.values()), dim=-1)[..., [order.index(name) for name in MARKET_FEATURES]]
+    # In the order of ACCOUNT_FEATURES: position, leverage, cash, days since trade.
+    account = torch.cat((uniform(-1.0, 1.0, 1), uniform(0.0, 2.0, 1), uniform(-1.0, 3.0, 1), uniform(0.0, 1.0, 1)), dim=-1)
     mask = torch.rand(accounts, symbols, generator=generator) > 0.2
     return Observation(market, account, mask)
 

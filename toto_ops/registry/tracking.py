@@ -160,7 +160,6 @@ def prepare_database(uri: str) -> None:
     from mlflow.version import VERSION
 
     folder = _lock_folder(uri)
-    folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{_fingerprint(uri)}.upgrade.lock", timeout=120):
         prepared = folder / f".{_fingerprint(uri)}.prepared"
         if _database_exists(uri) and prepared.exists() and prepared.read_text() == VERSION:
@@ -197,8 +196,11 @@ def _sqlite_path(uri: str) -> Path | None:
 
 
 def _lock_folder(uri: str) -> Path:
+    """Beside a SQLite database; for any other, a temporary folder of this machine."""
     path = _sqlite_path(uri)
-    return path.parent if path else Path(tempfile.gettempdir()) / f"toto-ops-mlflow-{_fingerprint(uri)}"
+    folder = path.parent if path else Path(tempfile.gettempdir()) / f"toto-ops-mlflow-{_fingerprint(uri)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _database_exists(uri: str) -> bool:

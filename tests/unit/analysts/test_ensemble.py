@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from toto_ops.analysts.ensemble import EnsemblePolicy
-from toto_ops.analysts.risk import exposure_limit
+from toto_ops.analysts.risk import FALL_BARS, exposure_limit
+from toto_ops.features.state import RETURN_LAGS
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.observation import Action, Decision, Observation, split_state
 
@@ -120,6 +121,22 @@ def test_masked_symbols_are_held(state: Tensor) -> None:
     decision = LONG_ONLY.act(Observation(market, account, torch.zeros(1, 1, dtype=torch.bool)))
     assert bool(decision.hold)
     assert int(decision.action) == Action.HOLD
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_in_which_returns_are_added_does_not_matter(seed: int) -> None:
+    """Runtimes add up in their own order: ONNX must still decide as torch does, on wild and nearly cancelling returns."""
+    generator = torch.Generator().manual_seed(seed)
+    market, account = split_state(make_state(QUIET, bollinger_width=0.01).repeat(500, 1, 1))
+    gains = 2.0 * torch.randn(500, 1, RETURN_LAGS, generator=generator)
+    market[..., :RETURN_LAGS] = gains - gains.mean(dim=-1, keepdim=True)
+    # The newest five returns also speak for themselves, to the risk analyst.
+    older = FALL_BARS + torch.randperm(RETURN_LAGS - FALL_BARS, generator=generator)
+    shuffled = market.clone()
+    shuffled[..., FALL_BARS:RETURN_LAGS] = market[..., older]
+    mask = torch.ones(500, 1, dtype=torch.bool)
+    one, other = LONG_ONLY.act(Observation(market, account, mask)), LONG_ONLY.act(Observation(shuffled, account, mask))
+    torch.testing.assert_close(one.probabilities, other.probabilities, rtol=0, atol=1e-5)
 
 
 def test_it_fits_nothing_to_data() -> None:

@@ -4,9 +4,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from registry_samples import LinearPolicy, NaNPolicy, manifest
 
 from toto_ops.errors import PromotionError
+from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.registry.onnx_export import Parity, check_parity, export_onnx, open_session, random_observation, run_session
 
 
@@ -70,3 +73,17 @@ def test_nan_never_counts_as_agreement(tmp_path):
 def test_a_rare_tie_is_accepted_and_a_common_one_is_not():
     assert Parity(decisions=10_000, max_abs_difference=1e-6, action_mismatches=1).acceptable
     assert not Parity(decisions=100, max_abs_difference=1e-6, action_mismatches=1).acceptable
+
+
+@given(seed=st.integers(0, 2**31), accounts=st.integers(1, 6), symbols=st.integers(1, 6))
+@settings(deadline=None, max_examples=25)
+def test_random_observations_stay_in_the_range_of_each_feature(seed, accounts, symbols):
+    market, account, mask = random_observation(accounts=accounts, symbols=symbols, seed=seed)
+    assert (market.shape, account.shape, mask.shape) == ((accounts, symbols, 30), (accounts, symbols, 4), (accounts, symbols))
+    columns = dict(zip(MARKET_FEATURES, market.unbind(-1), strict=True))
+    assert ((columns["bollinger_width"] > 0) & (columns["volume_ratio"] >= 0) & (columns["volume_ratio"] <= 10)).all()
+    assert ((columns["rsi"] >= 0) & (columns["rsi"] <= 1)).all()
+    regimes = columns["regime_low"] + columns["regime_normal"] + columns["regime_high"]
+    assert (regimes == 1).all()
+    assert (account[..., 0].abs() <= 1).all()
+    assert torch.equal(market, random_observation(accounts=accounts, symbols=symbols, seed=seed).market)

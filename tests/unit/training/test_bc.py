@@ -88,6 +88,14 @@ def test_training_again_gives_the_same_policy_and_no_new_trial(
     assert {trial.trial_id: trial.created_at for trial in inputs.ledger.trials()} == before
 
 
+def test_random_numbers_and_threads_of_the_caller_are_left_alone(inputs: TrainingInputs, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    train_behaviour_cloning(inputs, QUICK.model_copy(update={"epochs": 1}), tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
 def test_decisions_of_the_validation_span_do_not_reach_the_weights(inputs: TrainingInputs, tmp_path: Path) -> None:
     """Other validation decisions may change which epoch is best, but not what any epoch learnt."""
     config = QUICK.model_copy(update={"epochs": 1, "seeds": (0,)})

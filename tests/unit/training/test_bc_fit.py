@@ -25,6 +25,11 @@ def lesson(config: BehaviourCloningConfig = QUICK, *, seed: int = 0, work: str =
     return Lesson(Samples.of(known), Samples.of([unseen]), config, seed, work)
 
 
+def majority(taught: Lesson) -> float:
+    """Accuracy on validation of always giving the commonest answer."""
+    return float(torch.bincount(taught.validation.actions).max() / len(taught.validation.actions))
+
+
 def train(folder: Path, taught: Lesson) -> Fit:
     config = taught.config
     with reproducible():
@@ -41,15 +46,15 @@ def same_weights(one: Fit, two: Fit) -> bool:
 
 
 def test_it_learns_the_teachers_rule(tmp_path: Path) -> None:
-    trained = train(tmp_path, lesson(QUICK.model_copy(update={"epochs": 15, "patience": 15})))
-    assert trained.best.validation.accuracy > 0.85
+    taught = lesson(QUICK.model_copy(update={"epochs": 15, "patience": 15}))
+    trained = train(tmp_path, taught)
+    assert trained.best.validation.accuracy > majority(taught) + 0.25
     assert trained.best.validation.loss < trained.progress.epochs[0].validation.loss
 
 
 def test_it_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     taught = lesson(nonsense=True)
-    majority = float(torch.bincount(taught.validation.actions).max() / len(taught.validation.actions))
-    assert train(tmp_path, taught).best.validation.accuracy < majority + 0.05
+    assert train(tmp_path, taught).best.validation.accuracy < majority(taught) + 0.05
 
 
 def test_the_policy_it_returns_has_the_weights_of_the_best_epoch_and_draws_no_dropout(tmp_path: Path) -> None:
@@ -137,8 +142,7 @@ def test_learning_noise_by_heart_is_called_overfitting(tmp_path: Path) -> None:
 @pytest.mark.parametrize("imbalance", ["weighted", "focal", "oversample"])
 def test_every_remedy_for_rare_actions_still_learns_the_rule(tmp_path: Path, imbalance: str) -> None:
     taught = lesson(QUICK.model_copy(update={"epochs": 12, "patience": 12, "imbalance": imbalance}))
-    majority = float(torch.bincount(taught.validation.actions).max() / len(taught.validation.actions))
-    assert train(tmp_path, taught).best.validation.accuracy > majority + 0.2
+    assert train(tmp_path, taught).best.validation.accuracy > majority(taught) + 0.2
 
 
 def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
@@ -157,9 +161,11 @@ def curve(folder: Path, name: str) -> list[tuple[int, float]]:
 def test_tensorboard_has_every_epoch_of_both_spans(tmp_path: Path) -> None:
     trained = train(tmp_path, lesson())
     for span in ("train", "validation"):
-        scores = [getattr(epoch, span) for epoch in trained.progress.epochs]
-        assert curve(tmp_path, f"loss/{span}") == [(step, pytest.approx(score.loss)) for step, score in enumerate(scores)]
-        assert curve(tmp_path, f"accuracy/{span}") == [(step, pytest.approx(score.accuracy)) for step, score in enumerate(scores)]
+        for name in ("loss", "accuracy"):
+            expected = [getattr(getattr(epoch, span), name) for epoch in trained.progress.epochs]
+            steps, values = zip(*curve(tmp_path, f"{name}/{span}"), strict=True)
+            assert list(steps) == list(range(len(expected)))
+            assert list(values) == pytest.approx(expected)
 
 
 def test_tensorboard_has_every_epoch_once_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

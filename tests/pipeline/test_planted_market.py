@@ -1,0 +1,62 @@
+"""The whole loop on a market with a planted signal: promotion, second promotion, rollback, and the quiet rerun.
+
+What deserves promotion is promoted through the same code that refuses everything else.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.pipeline.conftest import Workbench
+from tests.pipeline.planted import SYMBOLS, write_config, write_market
+from toto_ops.pipeline.outcome import read_outcome
+from toto_ops.pipeline.retraining_decision import assess
+from toto_ops.registry.history import incumbent, registry_table
+from toto_ops.registry.promotion import rollback
+from toto_ops.serving.predict import Predictor
+
+FIRST_DAYS, SECOND_DAYS = 1300, 1600
+
+
+def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[..., Workbench], tmp_path: Path) -> None:
+    bars = tmp_path / "bars"
+    write_market(bars, FIRST_DAYS)
+    bench = workbench(write_config(tmp_path / "config", bars))
+    project, universe = bench.project, bench.project.universe("planted")
+
+    # First retraining: nothing serves yet, the challenger passes every gate and becomes champion.
+    assert bench.run("planted").success
+    first = read_outcome(project, universe, None)
+    assert first is not None
+    assert first.promoted, first.decision
+    assert {row.symbol: row.status for row in first.symbols} == dict.fromkeys(sorted(SYMBOLS), "included")
+    serving = incumbent(project.registry, "planted")
+    assert serving is not None
+    assert (serving.line, serving.is_fallback) == ("bc", False)
+
+    # Nothing changed: nothing is stale.
+    assert not assess(project, universe).stale
+
+    # New bars: stale, retrained, compared with the champion on bars neither has seen, promoted again.
+    write_market(bars, SECOND_DAYS)
+    assert assess(project, universe).reason.startswith("new bars or rewritten history")
+    assert bench.run("planted").success
+    second = read_outcome(project, universe, None)
+    assert second is not None
+    assert second.promoted, second.decision
+    assert any("champion" in row.criterion for row in second.criteria)
+
+    # Serving answers from the newest bar, through the champion.
+    answer = Predictor.open(universe, project.store, project.registry).predict("ALPHA", second.as_of)
+    assert not answer.is_fallback
+    assert answer.bar_close < answer.valid_until
+    newest = incumbent(project.registry, "planted")
+    assert newest is not None
+    assert (answer.version, answer.version > serving.version) == (newest.version, True)
+
+    # Rollback: the predecessor serves again, and the withdrawn version is marked.
+    done = rollback(project.registry, "planted")
+    assert done.incumbent.version == serving.version
+    rows = {row.version: row for row in registry_table(project.registry, ["planted"])}
+    assert rows[serving.version].serves
+    assert not rows[newest.version].serves
+    assert rows[newest.version].rolled_back_at is not None
