@@ -4,26 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.metadata import Cell, picture, table
+from assets.metadata import picture
 from assets.partitions import asset_key
 from assets.resources import TotoOps
 from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 GROUP = "evaluation"
-SHOWN = (
-    "total_return",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "win_rate",
-    "profit_factor",
-    "trades",
-    "fees",
-    "turnover",
-    "exposure",
-)
-"""Figures of each contestant in the asset's table; the report has their intervals too."""
 
 
 def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
@@ -42,16 +29,12 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
         ],
     )
     def evaluation_report(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
+        from toto_ops.evaluation.report import criteria_table, performance_table
         from toto_ops.pipeline.evaluation_steps import evaluate
-        from toto_ops.pipeline.outcome import CriterionOutcome
 
         judged = evaluate(toto.project(), toto.retraining(context, universe), universe)
         evidence = judged.evidence
-        criteria = [CriterionOutcome.of(row).model_dump() for row in evidence.criteria]
-        contestants: list[dict[str, Cell]] = [
-            {"contestant": one.name, "role": one.role, **{name: getattr(one.performance, name).value for name in SHOWN}}
-            for one in evidence.candidates
-        ]
+        gates = dg.MetadataValue.md(criteria_table(evidence))
         failed = ", ".join(row.name for row in evidence.failures)
         yield dg.MaterializeResult(
             asset_key=key,
@@ -59,8 +42,8 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
                 "verdict": evidence.verdict,
                 "challenger": evidence.line,
                 "report": dg.MetadataValue.url(judged.report.as_uri()),
-                "gates": table(criteria),
-                "contestants": table(contestants),
+                "gates": gates,
+                "contestants": dg.MetadataValue.md(performance_table(evidence)),
                 "minimum_detectable_sharpe": evidence.minimum_detectable_sharpe,
                 "openings_of_this_test_span": evidence.openings,
                 "trials_in_the_ledger": evidence.trials,
@@ -73,7 +56,7 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
                     passed=evidence.passed,
                     severity=dg.AssetCheckSeverity.WARN,
                     description="every gate passed" if evidence.passed else f"not promotable: {failed}",
-                    metadata={"gates": table(criteria)},
+                    metadata={"gates": gates},
                 )
             ],
         )

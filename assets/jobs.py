@@ -1,9 +1,14 @@
 """Two jobs per universe: retrain (everything), and ingest (bars to served market, between retrainings)."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.resources import UNIVERSE_TAG
 from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
 def retrain_job_name(universe: Universe) -> str:
@@ -11,7 +16,7 @@ def retrain_job_name(universe: Universe) -> str:
     return f"{universe.name}_retrain"
 
 
-def retrain_job(universe: Universe) -> dg.UnresolvedAssetJobDefinition:
+def retrain_job(universe: Universe) -> "UnresolvedAssetJobDefinition":
     """The job that retrains a universe. Launch it with the range tags of `assets.partitions.range_tags`."""
     return dg.define_asset_job(
         retrain_job_name(universe),
@@ -29,7 +34,7 @@ def ingest_job_name(universe: Universe) -> str:
     return f"{universe.name}_ingest"
 
 
-def ingest_job(universe: Universe) -> dg.UnresolvedAssetJobDefinition:
+def ingest_job(universe: Universe) -> "UnresolvedAssetJobDefinition":
     """The job that brings in new bars for serving, without training anything; light enough for one process."""
     return dg.define_asset_job(
         ingest_job_name(universe),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LAUNCHER_TAG = "toto/launcher"
 POLL_SECONDS = 0.3
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The terminal shows progress and a summary; the event log keeps everything."""
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,20 @@ def _execute(
     watcher = threading.Thread(target=_watch, args=(instance, universe, tags, done, on_event), daemon=True)
     watcher.start()
     try:
-        with dg.execute_job(job, instance=instance, tags=tags, raise_on_error=False) as result:
-            failures = tuple(
-                f"{event.step_key}: {event.step_failure_data.error.to_string() if event.step_failure_data.error else 'no detail'}"
-                for event in result.all_events
-                if event.is_step_failure
-            )
+        with dg.execute_job(job, instance=instance, run_config=QUIET, tags=tags, raise_on_error=False) as result:
+            failures = tuple(_failure(event) for event in result.all_events if event.is_step_failure)
             return result.run_id, result.success, failures
     finally:
         done.set()
         watcher.join()
+
+
+def _failure(event: dg.DagsterEvent) -> str:
+    """Step and what was raised in it; the stack trace is in the run's log."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {error.message.strip() if error else 'no detail'}"
 
 
 def _watch(

@@ -110,9 +110,10 @@ class _Display:
 
 def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | None) -> None:
     if launched.status == "failed":
-        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/] (run {launched.retrain_id})")
+        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/]; what serves is as it was")
         for failure in launched.failures:
-            OUT.print(failure, markup=False, highlight=False)
+            OUT.print(f"  {failure}", markup=False, highlight=False, soft_wrap=True)
+        OUT.print(f"stack traces: `make dev`, run {launched.retrain_id}", highlight=False)
         return
     if launched.status == "up_to_date":
         OUT.print(f"[green]{universe.name} is up to date:[/] {launched.reason}. No run was started.")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from toto_ops.configuration import StrictModel
-from toto_ops.features.indicators import LOG_RETURN, ROW, indicators, lagged_returns, log_return, smoothed
+from toto_ops.features.indicators import BLOCK, LOG_RETURN, ROW, indicators, lagged_returns, log_return, smoothed
 from toto_ops.features.regimes import RegimeConfig, log_volatility, regimes, usual_volatility
 from toto_ops.features.sentiment import SentimentConfig, with_sentiment
 from toto_ops.features.state import MARKET_FEATURES
@@ -54,26 +54,25 @@ def compute_features(
     ValueError
         If the bars of a symbol are scattered or not in order.
     """
-    _require_blocks(bars)
-    table = with_sentiment(bars, sentiment, config.sentiment)
-    health = data_health(table, universe, config.health)
-    table = table.with_columns(health, pl.int_range(pl.len()).over("symbol").alias(ROW))
-    table = table.with_columns(log_return().alias(LOG_RETURN))
+    table = _with_blocks(with_sentiment(bars, sentiment, config.sentiment))
+    table = table.with_columns(data_health(table, universe, config.health), log_return().alias(LOG_RETURN))
     table = table.with_columns(*smoothed(), log_volatility(config.regime))
     table = table.with_columns(*usual_volatility(config.regime))
     table = table.with_columns(*lagged_returns(), *indicators(), *regimes(config.regime))
     return table.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_SCHEMA.items())
 
 
-def _require_blocks(bars: pl.DataFrame) -> None:
-    symbol = pl.col("symbol")
-    same = symbol == symbol.shift(1)
-    found = bars.select(
-        blocks=(~same).sum() + 1,
-        symbols=symbol.n_unique(),
-        backwards=(same & (pl.col("close_time").diff() <= timedelta(0))).sum(),
-    ).row(0, named=True)
-    if bars.height and (found["blocks"] != found["symbols"] or found["backwards"]):
-        raise ValueError(
-            "bars must come in one block per symbol, strictly increasing in close_time; sort by symbol and close_time"
-        )
+def _with_blocks(bars: pl.DataFrame) -> pl.DataFrame:
+    """Bars with `block`, which symbol each belongs to, and `row`, its position within the symbol."""
+    symbol, position = pl.col("symbol"), pl.int_range(pl.len())
+    table = bars.with_columns(first=symbol != symbol.shift(1, fill_value=""))
+    table = table.with_columns(
+        # Windows over a sorted number cost a third of windows over the name.
+        pl.col("first").cum_sum().cast(pl.UInt32).set_sorted().alias(BLOCK),
+        (position - pl.when("first").then(position).forward_fill()).alias(ROW),
+    )
+    backwards = (~pl.col("first") & (pl.col("close_time").diff() <= timedelta(0))).any()
+    scattered = symbol.filter("first").is_duplicated().any()
+    if table.select(backwards | scattered).item():
+        raise ValueError("bars must come in one block per symbol, increasing in close_time: sort by symbol and close_time")
+    return table

@@ -1,8 +1,8 @@
 """Returns and technical indicators as Polars expressions, causal and free of the unit prices are quoted in.
 
 Their parameters belong to the observation schema `STATE_SCHEMA`: they are constants here, not configuration.
-Indicators that smooth (RSI, MACD) and rolling windows are to be evaluated `.over("symbol")`. What looks back a fixed
-number of rows works on the whole table at once, with `row`, the position within the symbol, to stop at its first bar;
+Indicators that smooth or roll are evaluated over `block`, one block of rows per symbol. What looks back a fixed number
+of rows works on the whole table at once, with `row`, the position within the block, to stop at the symbol's first bar;
 that is several times faster than a window per symbol.
 """
 
@@ -19,21 +19,20 @@ BOLLINGER_PERIOD, BOLLINGER_DEVIATIONS = 20, 2.0
 VOLUME_PERIOD = 20
 VOLUME_RATIO_CAP = 10.0
 
-LOG_RETURN = "log_return"
+BLOCK = "block"
 ROW = "row"
+LOG_RETURN = "log_return"
 
 
 def log_return() -> pl.Expr:
-    """Log return of the bar's close on the close before it; null at a symbol's first bar. Needs `row`."""
-    return pl.when(pl.col(ROW) > 0).then(pl.col("close").log().diff())
+    """Log return of the bar's close on the close before it; 0 at a symbol's first bar. Needs `row`."""
+    return pl.when(pl.col(ROW) > 0).then(pl.col("close").log().diff()).otherwise(0.0)
 
 
 def lagged_returns() -> list[pl.Expr]:
     """`return_1` (the bar's own) to `return_20`, null where the symbol has no such bar yet. Needs `log_return` and `row`."""
-    return [
-        pl.when(pl.col(ROW) >= lag).then(pl.col(LOG_RETURN).shift(lag - 1)).cast(pl.Float32).alias(f"return_{lag}")
-        for lag in range(1, RETURN_LAGS + 1)
-    ]
+    returns = pl.col(LOG_RETURN).cast(pl.Float32)
+    return [pl.when(pl.col(ROW) >= lag).then(returns.shift(lag - 1)).alias(f"return_{lag}") for lag in range(1, RETURN_LAGS + 1)]
 
 
 def smoothed() -> list[pl.Expr]:
@@ -44,10 +43,10 @@ def smoothed() -> list[pl.Expr]:
     close, volume = pl.col("close"), pl.col("volume")
     deviations = BOLLINGER_DEVIATIONS
     return [
-        ta.rsi(close, RSI_PERIOD).over("symbol").alias("rsi_points"),
-        ta.macd(close, MACD_FAST, MACD_SLOW, MACD_SIGNAL).over("symbol").alias("macd"),
-        ta.bbands(close, BOLLINGER_PERIOD, deviations, deviations, 0).over("symbol").alias("bands"),
-        ta.sma(volume, VOLUME_PERIOD).over("symbol").alias("usual_volume"),
+        ta.rsi(close, RSI_PERIOD).over(BLOCK).alias("rsi_points"),
+        ta.macd(close, MACD_FAST, MACD_SLOW, MACD_SIGNAL).over(BLOCK).alias("macd"),
+        ta.bbands(close, BOLLINGER_PERIOD, deviations, deviations, 0).over(BLOCK).alias("bands"),
+        ta.sma(volume, VOLUME_PERIOD).over(BLOCK).alias("usual_volume"),
     ]
 
 

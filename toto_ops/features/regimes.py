@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import polars as pl
+import polars_talib as ta
 from pydantic import Field, model_validator
 
 from toto_ops.configuration import StrictModel
-from toto_ops.features.indicators import LOG_RETURN
+from toto_ops.features.indicators import BLOCK, LOG_RETURN, ROW
 from toto_ops.features.state import REGIME_FEATURES
 
 VOLATILITY_FLOOR = 1e-6
@@ -32,16 +33,17 @@ class RegimeConfig(StrictModel):
 
 
 def log_volatility(config: RegimeConfig) -> pl.Expr:
-    """`log_volatility`: log of the standard deviation of the last returns. Needs `log_return`."""
-    volatility = pl.col(LOG_RETURN).rolling_std(config.window, ddof=0).over("symbol")
-    return volatility.clip(lower_bound=VOLATILITY_FLOOR).log().alias("log_volatility")
+    """`log_volatility`: log of the standard deviation of the last returns. Needs `log_return` and `row`."""
+    volatility = ta.stddev(pl.col(LOG_RETURN), config.window, 1.0).over(BLOCK)
+    known = pl.col(ROW) >= config.window
+    return pl.when(known).then(volatility.clip(lower_bound=VOLATILITY_FLOOR).log()).alias("log_volatility")
 
 
 def usual_volatility(config: RegimeConfig) -> list[pl.Expr]:
     """`usual_volatility` and `volatility_spread`: trailing mean and deviation of `log_volatility`."""
     trailing = pl.col("log_volatility")
-    mean = trailing.rolling_mean(config.history, min_samples=config.minimum_history).over("symbol")
-    spread = trailing.rolling_std(config.history, min_samples=config.minimum_history, ddof=0).over("symbol")
+    mean = trailing.rolling_mean(config.history, min_samples=config.minimum_history).over(BLOCK)
+    spread = trailing.rolling_std(config.history, min_samples=config.minimum_history, ddof=0).over(BLOCK)
     return [mean.alias("usual_volatility"), spread.alias("volatility_spread")]
 
 

@@ -74,7 +74,9 @@ def bar_facts(eligible: pl.DataFrame, universe: Universe) -> pl.DataFrame:
         - `split, spike`: ratio of a split-like jump into this bar that stayed, or that reverted; else null.
     """
     finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in VALUE_COLUMNS]
-    table = pl.concat([eligible.with_columns(finite), bar_times(eligible["timestamp"], universe).drop("timestamp")], how="horizontal")
+    table = pl.concat(
+        [eligible.with_columns(finite), bar_times(eligible["timestamp"], universe).drop("timestamp")], how="horizontal"
+    )
     slack = ROUNDING * pl.col("close").abs()
     table = table.with_columns(
         highest_traded=pl.max_horizontal("open", "close") - slack, lowest_traded=pl.min_horizontal("open", "close") + slack

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -15,11 +16,21 @@ from toto_ops.market.schema import RAW_COLUMNS, VALUE_COLUMNS
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from great_expectations.expectations import Expectation
+    from great_expectations.expectations.expectation import Expectation
 
-CRITICAL, WARNING = "critical", "warning"
 
-PANDAS_TYPES = {"timestamp": "datetime64[us, UTC]"} | dict.fromkeys(VALUE_COLUMNS, "float64")
+class Severity(StrEnum):
+    """What failing an expectation means; the names are those of Great Expectations."""
+
+    CRITICAL = "critical"
+    """The symbol is quarantined."""
+    WARNING = "warning"
+    """The reader is told."""
+
+
+PANDAS_TYPES = {"timestamp": "Timestamp"} | dict.fromkeys(VALUE_COLUMNS, "float64")
+"""`Timestamp` means a moment with a zone; naive columns are `datetime64`."""
+
 PRICES = ("open", "high", "low", "close")
 
 
@@ -38,17 +49,20 @@ class BarRule:
     name
         Unique within a suite; ties a result to its rule.
     expectation
-        What Great Expectations evaluates. Its severity says whether failing it quarantines the symbol.
+        What Great Expectations evaluates.
     problem
         What is wrong when it fails, to be followed by the bars concerned.
     remedy
         What to do then.
+    severity
+        Whether failing it quarantines the symbol.
     """
 
     name: str
     expectation: Expectation
     problem: str
     remedy: str
+    severity: Severity = Severity.CRITICAL
 
 
 def schema_rules(present: Sequence[str], further: Sequence[str] = ()) -> tuple[BarRule, ...]:
@@ -61,8 +75,7 @@ def schema_rules(present: Sequence[str], further: Sequence[str] = ()) -> tuple[B
     further
         Columns that are to follow those of raw bars.
     """
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     remedy = f"give the columns {', '.join(RAW_COLUMNS)}: a moment in UTC, then 64-bit floats"
     columns = BarRule(
         "columns",
@@ -71,7 +84,9 @@ def schema_rules(present: Sequence[str], further: Sequence[str] = ()) -> tuple[B
         remedy,
     )
     types = (
-        BarRule(f"{name}_type", gxe.ExpectColumnValuesToBeOfType(column=name, type_=type_), f"{name} is not {type_}", remedy)
+        BarRule(
+            f"{name}_type", gxe.ExpectColumnValuesToBeOfType(column=name, type_=type_), f"{name} is not of type {type_}", remedy
+        )
         for name, type_ in PANDAS_TYPES.items()
         if name in present
     )
@@ -93,8 +108,7 @@ def bar_rules(universe: Universe, statistics: BarStatistics, as_of: datetime, co
 
 def _row_count(universe: Universe, statistics: BarStatistics, as_of: datetime) -> Iterator[BarRule]:
     # An empty frame meets every expectation about its columns, so this rule must stand in every suite.
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     yield BarRule(
         "row_count",
         gxe.ExpectTableRowCountToBeBetween(min_value=universe.minimum_bars),
@@ -104,8 +118,7 @@ def _row_count(universe: Universe, statistics: BarStatistics, as_of: datetime) -
 
 
 def _values() -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     for name in RAW_COLUMNS:
         yield BarRule(
             f"{name}_present",
@@ -129,8 +142,7 @@ def _values() -> Iterator[BarRule]:
 
 
 def _times(universe: Universe) -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     yield BarRule(
         "on_calendar",
         gxe.ExpectColumnValuesToNotBeNull(column="open_time"),
@@ -152,8 +164,7 @@ def _times(universe: Universe) -> Iterator[BarRule]:
 
 
 def _price_order() -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     remedy = "export these bars again; their columns may be swapped"
     for name, upper, lower, problem in (
         ("high_above_low", "high", "low", "high is below low"),
@@ -167,10 +178,11 @@ def _price_order() -> Iterator[BarRule]:
 
 
 def _gaps(universe: Universe, statistics: BarStatistics, config: QualityConfig) -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     expected = statistics.rows + statistics.missing
-    counted = f"{statistics.missing} of {expected} bars of calendar {universe.calendar} are missing ({statistics.missing_share:.1%})"
+    counted = (
+        f"{statistics.missing} of {expected} bars of calendar {universe.calendar} are missing ({statistics.missing_share:.1%})"
+    )
     yield BarRule(
         "gaps_tolerable",
         gxe.ExpectColumnSumToBeBetween(column="missing_before", max_value=int(config.missing_share * expected)),
@@ -179,39 +191,50 @@ def _gaps(universe: Universe, statistics: BarStatistics, config: QualityConfig) 
     )
     yield BarRule(
         "no_gaps",
-        gxe.ExpectColumnValuesToBeBetween(column="missing_before", max_value=0, severity=WARNING),
+        gxe.ExpectColumnValuesToBeBetween(column="missing_before", max_value=0),
         f"{counted}; a gap ends",
         "nothing, if the feed paused; else fill the gaps",
+        Severity.WARNING,
     )
 
 
 def _jumps(universe: Universe) -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
+    gxe = _great_expectations()
     is_stock = universe.asset_class == "stock"
     yield BarRule(
         "no_split",
-        gxe.ExpectColumnValuesToBeNull(column="split", severity=CRITICAL if is_stock else WARNING),
+        gxe.ExpectColumnValuesToBeNull(column="split"),
         "the price jumps like an unadjusted split ({values}) and stays there",
         "export split-adjusted history; if the move was real, let the symbol's membership begin after it"
         if is_stock
         else "nothing, if the move was real; redenominated coins need an adjusted history",
+        Severity.CRITICAL if is_stock else Severity.WARNING,
     )
     yield BarRule(
         "no_spike",
-        gxe.ExpectColumnValuesToBeNull(column="spike", severity=WARNING),
+        gxe.ExpectColumnValuesToBeNull(column="spike"),
         "the price jumps like a split ({values}) and comes back within a few bars",
         "compare with another source: it looks like a wrong print",
+        Severity.WARNING,
     )
 
 
 def _feed_end(statistics: BarStatistics, as_of: datetime) -> Iterator[BarRule]:
-    import great_expectations.expectations as gxe
-
-    last = f"{statistics.last_close:%Y-%m-%d %H:%M}" if statistics.last_close else "never"
+    if statistics.last_close is None:
+        return
+    gxe = _great_expectations()
     yield BarRule(
         "feed_current",
-        gxe.ExpectColumnMaxToBeBetween(column="behind", max_value=0, severity=WARNING),
-        f"the feed ended: its last bar closed {last}, {statistics.behind} bars before {as_of:%Y-%m-%d %H:%M}",
+        gxe.ExpectColumnMaxToBeBetween(column="behind", max_value=0),
+        f"the feed stops {statistics.behind} bars before {as_of:%Y-%m-%d %H:%M}: its last bar closed"
+        f" {statistics.last_close:%Y-%m-%d %H:%M}",
         "nothing, if the symbol no longer trades; else update the feed",
+        Severity.WARNING,
     )
+
+
+def _great_expectations() -> Any:
+    """Its expectations, imported late because it takes seconds; `Any`, since it re-exports them without saying so."""
+    from great_expectations import expectations
+
+    return expectations

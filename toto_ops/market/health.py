@@ -17,6 +17,9 @@ from toto_ops.configuration import StrictModel
 from toto_ops.market.calendars import ALWAYS_OPEN, expected_open_times
 from toto_ops.universes import Universe
 
+STEPS = 1e9
+"""Returns are counted in whole billionths: far below any tick, and sums of whole numbers are exact."""
+
 
 class Fault(StrictModel):
     """What one kind of fault costs."""
@@ -68,35 +71,19 @@ def data_health(bars: pl.DataFrame, universe: Universe, config: HealthConfig) ->
         `data_health`, `[N]` Float64 in [0, 1]. Bars before a symbol's first are not held against it; windows at its
         start are shorter.
     """
-    close, symbol = pl.col("close"), pl.col("symbol")
-    size = close.log().diff().abs()
-    usual = pl.col("size").rolling_mean(config.window, min_samples=config.jump_history).shift(1).over("symbol")
-    table = (
-        bars.lazy()
-        .with_columns(first=symbol != symbol.shift(1, fill_value=""))
-        .with_columns(size=pl.when(~pl.col("first")).then(size))
-        .with_columns(usual=usual)
-        .select(
-            "first",
-            untraded=pl.col("volume") <= 0,
-            stale=(pl.col("size") == 0) & (pl.col("high") == pl.col("low")),
-            jump=pl.col("size") > config.jump_multiple * pl.col("usual").clip(lower_bound=0),
-            no_sentiment=~pl.col("has_sentiment"),
-        )
-        .fill_null(value=False)
-        .collect()
-    )
-    row = np.arange(len(bars))
-    block_start = np.maximum.accumulate(np.where(table["first"].to_numpy(), row, 0))
-    window_start = np.maximum(block_start, row - config.window + 1)
-    present = row - window_start + 1
+    window_start = _window_starts(bars["symbol"], config.window)
+    present = np.arange(len(bars)) - window_start + 1
     expected_row = calendar_rows(bars["open_time"], universe)
     expected = expected_row - expected_row[window_start] + 1
+    size = _move_sizes(bars["close"], bars["symbol"])
 
+    untraded = (bars["volume"] <= 0).to_numpy()
+    stale = (size == 0) & (bars["high"] == bars["low"]).to_numpy()
+    jump = _jumps(size, window_start, config)
     shares = [
-        np.maximum(0.0, 1.0 - present / expected),
-        *(_count(table[fault], window_start) / present for fault in ("untraded", "stale", "jump")),
-        table["no_sentiment"].to_numpy().astype(np.float64),
+        1.0 - present / np.maximum(present, expected),
+        *(_window_sum(fault, window_start) / present for fault in (untraded, stale, jump)),
+        (~bars["has_sentiment"]).to_numpy(),
     ]
     lost = sum(
         fault.weight * np.minimum(1.0, share / fault.intolerable) for fault, share in zip(config.faults, shares, strict=True)
@@ -127,8 +114,34 @@ def calendar_rows(open_time: pl.Series, universe: Universe) -> NDArray[np.int64]
     return np.searchsorted(grid.to_physical().to_numpy(), moments, side="right")
 
 
-def _count(flags: pl.Series, window_start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`[N]` number of raised flags from `window_start` to each row. Integer sums are exact, so symbols cannot mix."""
-    total = np.cumsum(flags.to_numpy(), dtype=np.int64)
-    before = np.concatenate(([0], total[:-1]))
-    return total - before[window_start]
+def _window_starts(symbol: pl.Series, window: int) -> NDArray[np.int64]:
+    """`[N]` first row of the window that ends at each row; it never reaches into the symbol before."""
+    row = np.arange(len(symbol))
+    first = (symbol != symbol.shift(1)).fill_null(value=True).to_numpy()
+    return np.maximum(np.maximum.accumulate(np.where(first, row, 0)), row - window + 1)
+
+
+def _move_sizes(close: pl.Series, symbol: pl.Series) -> NDArray[np.int64]:
+    """`[N]` size of each bar's log return in steps of 1e-9, -1 at the first bar of a symbol, which has none."""
+    size = (close.log().diff().abs() * STEPS).round().to_numpy()
+    first = (symbol != symbol.shift(1)).fill_null(value=True).to_numpy()
+    return np.where(first, -1.0, size).astype(np.int64)
+
+
+def _jumps(size: NDArray[np.int64], window_start: NDArray[np.int64], config: HealthConfig) -> NDArray[np.bool_]:
+    """`[N]` whether a return dwarfs the mean size of those in the window that ended just before it."""
+    known = size >= 0
+    total = _before(_window_sum(np.maximum(size, 0), window_start))
+    count = _before(_window_sum(known, window_start))
+    return known & (count >= config.jump_history) & (size * count > config.jump_multiple * total)
+
+
+def _before(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`[N]` the value one row earlier."""
+    return np.concatenate((values[:1], values[:-1]))
+
+
+def _window_sum(values: NDArray[np.int64] | NDArray[np.bool_], window_start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`[N]` sum from `window_start` to each row. Sums of integers are exact, so symbols leave no residue in each other."""
+    total = np.cumsum(values, dtype=np.int64)
+    return total - total[window_start] + values[window_start]

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from toto_ops.errors import TotoOpsError
+from toto_ops.errors import BarDataError, TotoOpsError
 from toto_ops.market.bar_facts import FACT_COLUMNS, BarStatistics, bar_facts, bar_statistics
 from toto_ops.market.eligibility import eligible_bars, membership_end
-from toto_ops.market.expectations import CRITICAL, WARNING, BarRule, QualityConfig, bar_rules, schema_rules
-from toto_ops.market.schema import RAW_SCHEMA
+from toto_ops.market.expectations import BarRule, QualityConfig, Severity, bar_rules, schema_rules
+from toto_ops.market.schema import RAW_SCHEMA, require_schema
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.expectations.expectation import Expectation
 
 STANDARD = QualityConfig()
 SHOWN = 3
@@ -43,28 +44,32 @@ class QualityReport:
     ----------
     symbol
         Whose bars.
+    statistics
+        The bars in numbers.
     errors
         Why they cannot be used; none if they can.
     warnings
         What a person should know and need not mend.
     ended
         The feed ended so long before `as_of` that the symbol no longer trades for us.
-    statistics
-        The bars in numbers.
     gx_results
         Validation result of Great Expectations as JSON values; None where the bars could not even be read.
     """
 
     symbol: str
+    statistics: BarStatistics
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     ended: bool = False
-    statistics: BarStatistics = BarStatistics(rows=0)
     gx_results: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def passed(self) -> bool:
         return not self.errors
+
+    def with_error(self, error: TotoOpsError) -> QualityReport:
+        """The same report with a fault that only showed after validation."""
+        return replace(self, errors=(*self.errors, str(error)))
 
 
 def validate_bars(
@@ -84,8 +89,12 @@ def validate_bars(
     ConfigError
         If the universe's calendar does not exist.
     """
-    if raw.schema != RAW_SCHEMA:
-        return _judged(raw, symbol, schema_rules(raw.columns), BarStatistics(rows=len(raw)))
+    try:
+        require_schema(raw, RAW_SCHEMA, symbol)
+    except BarDataError as error:
+        report = _judged(raw, symbol, schema_rules(raw.columns), BarStatistics(rows=len(raw)))
+        # pandas types are coarser than ours: they do not tell every zone and unit of time apart.
+        return report if report.errors else replace(report, errors=(str(error),))
     facts = bar_facts(eligible_bars(raw, universe, symbol, as_of), universe)
     statistics = bar_statistics(facts, universe, symbol, as_of)
     facts = facts.with_columns(behind=pl.lit(statistics.behind, pl.Int64))
@@ -99,7 +108,7 @@ def validate_bars(
 
 def unreadable(symbol: str, error: TotoOpsError) -> QualityReport:
     """The report on bars that never got as far as being judged."""
-    return QualityReport(symbol, errors=(str(error),))
+    return QualityReport(symbol, BarStatistics(rows=0), errors=(str(error),))
 
 
 def _ended(universe: Universe, symbol: str, statistics: BarStatistics, as_of: datetime) -> bool:
@@ -108,33 +117,46 @@ def _ended(universe: Universe, symbol: str, statistics: BarStatistics, as_of: da
     A long holiday is not an end, since no bar is overdue; nor is a feed that is a day late.
     """
     end = membership_end(universe, symbol)
-    if statistics.last_close is None or (end is not None and end <= as_of):
+    if end is not None and end <= as_of:
         return True
+    if statistics.last_close is None:
+        return False
     return statistics.behind > 0 and as_of - statistics.last_close > timedelta(days=universe.max_bar_age_days)
 
 
 def _judged(table: pl.DataFrame, symbol: str, rules: Sequence[BarRule], statistics: BarStatistics) -> QualityReport:
     import great_expectations as gx
 
-    suite = gx.ExpectationSuite(symbol)
-    for rule in rules:
-        suite.add_expectation(rule.expectation.copy(update={"meta": {"rule": rule.name}}))
     batch = _whole_table().get_batch(batch_parameters={"dataframe": table.to_pandas()})
+    suite = gx.ExpectationSuite(symbol, expectations=[_named(rule) for rule in rules])
     outcome = batch.validate(suite, result_format=RESULT_FORMAT)
-    results = {result.expectation_config.meta["rule"]: result for result in outcome.results}
-    messages: dict[str, list[str]] = {CRITICAL: [], WARNING: []}
+    results = {_rule_name(result): result for result in outcome.results}
+    messages: dict[Severity, list[str]] = {severity: [] for severity in Severity}
     for rule in rules:
         result = results[rule.name]
         _require_evaluated(rule, result)
         if not result.success:
-            messages[rule.expectation.severity].append(_message(symbol, rule, result.result, len(table)))
+            messages[rule.severity].append(_message(symbol, rule, result.result, len(table)))
     return QualityReport(
         symbol,
-        errors=tuple(messages[CRITICAL]),
-        warnings=tuple(messages[WARNING]),
-        statistics=statistics,
-        gx_results=outcome.to_json_dict(),
+        statistics,
+        errors=tuple(messages[Severity.CRITICAL]),
+        warnings=tuple(messages[Severity.WARNING]),
+        gx_results=outcome.to_json_dict(),  # type: ignore[no-untyped-call]
     )
+
+
+def _named(rule: BarRule) -> Expectation:
+    """The expectation with the name that its result will carry: results come in an order of their own."""
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    return rule.expectation.copy(update={"meta": {"rule": rule.name}, "severity": FailureSeverity(rule.severity.value)})
+
+
+def _rule_name(result: ExpectationValidationResult) -> str:
+    if result.expectation_config is None:
+        raise RuntimeError("Great Expectations returned a result without saying which expectation it belongs to")
+    return str((result.expectation_config.meta or {})["rule"])
 
 
 def _message(symbol: str, rule: BarRule, result: dict[str, Any], rows: int) -> str:
@@ -142,20 +164,20 @@ def _message(symbol: str, rule: BarRule, result: dict[str, Any], rows: int) -> s
     problem = f"{symbol}: {rule.problem}"
     if result.get("unexpected_count"):
         values = dict.fromkeys(str(value) for value in result["partial_unexpected_list"])
-        stamps = [entry["timestamp"] for entry in result["partial_unexpected_index_list"]]
-        more = " and others" if result["unexpected_count"] > len(stamps) else ""
+        named = result["partial_unexpected_index_list"]
+        stamps = dict.fromkeys(_shown(entry["timestamp"]) for entry in named)
+        more = " and others" if result["unexpected_count"] > len(named) else ""
         problem = (
-            f"{problem.format(values=', '.join(values))} on {result['unexpected_count']} of {rows} bars:"
-            f" {', '.join(_shown(stamp) for stamp in stamps)}{more}"
+            f"{problem.replace('{values}', ', '.join(values))} on {result['unexpected_count']} of {rows} bars:"
+            f" {', '.join(stamps)}{more}"
         )
     return f"{problem}. Remedy: {rule.remedy}"
 
 
-def _shown(stamp: str | datetime | None) -> str:
-    if stamp is None:
-        return "(no timestamp)"
-    moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
-    return f"{moment:%Y-%m-%d %H:%M}"
+def _shown(stamp: Any) -> str:
+    import pandas as pd
+
+    return "(no timestamp)" if pd.isna(stamp) else f"{stamp:%Y-%m-%d %H:%M}"
 
 
 def _require_evaluated(rule: BarRule, result: ExpectationValidationResult) -> None:
@@ -168,12 +190,15 @@ def _require_evaluated(rule: BarRule, result: ExpectationValidationResult) -> No
 
 
 @lru_cache(maxsize=1)
-def _whole_table() -> BatchDefinition:
+def _whole_table() -> BatchDefinition[Any]:
     """The one batch definition of this process: making a context for each symbol would cost more than validating it."""
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(enable=False)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    context = gx.get_context(mode="ephemeral", project_config=config)
     return context.data_sources.add_pandas("memory").add_dataframe_asset("bars").add_batch_definition_whole_dataframe("all")

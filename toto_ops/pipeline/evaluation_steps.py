@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toto_ops.evaluation.evidence import Evidence, read_evidence, write_evidence
+from toto_ops.evaluation.report import REPORT_FILE
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import money_settings
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from toto_ops.training.ledger import TrialLedger
     from toto_ops.training.splits import Splits
 
-REPORT_FILE = "report.html"
-NAME_FILE = "challenger.txt"
 FALLBACK_LINE = "fallback"
 
 
@@ -44,16 +43,27 @@ class Judged:
     reused: bool
 
 
+@dataclass(frozen=True)
+class Contest:
+    """Who stands in one judgement."""
+
+    challenger: Candidate
+    ineligible: tuple[Candidate, ...]
+    champion: Candidate | None
+
+
 def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Judged:
     """Judge this retraining's candidates, or reuse the judgement of the very same policies on the very same bars.
 
     The opening of the test span is written to the ledger before the span is looked at.
     """
-    from toto_ops.evaluation.report import plot_evidence, render_report
+    from toto_ops.evaluation.candidates import choose_challenger
+    from toto_ops.evaluation.report import plot_evidence, write_report
 
-    _, panel_ref = panel_of(retraining)
+    panel, panel_ref = panel_of(retraining)
     candidates = tuple(_candidate(retraining, line.name) for line in LINES)
-    champion = champion_candidate(project, universe, {candidate.manifest.inputs_hash for candidate in candidates})
+    challenger = choose_challenger(candidates, panel, universe, splits_of(project, panel))
+    champion = champion_candidate(project, universe, challenger)
     inputs = value_hash(
         {
             "panel": panel_ref.content_hash,
@@ -69,9 +79,10 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     )
 
     def write(folder: Path) -> None:
-        evidence = _judge(project, retraining, universe, candidates, champion)
+        others = tuple(candidate for candidate in candidates if candidate is not challenger)
+        evidence = _judge(project, retraining, universe, Contest(challenger, others, champion))
         write_evidence(evidence, folder)
-        (folder / REPORT_FILE).write_text(render_report(evidence), encoding="utf-8")
+        write_report(evidence, folder)
 
     ref, reused = retraining.store.get_or_make(retraining.key("evaluation_report"), inputs, write)
     retraining.record(ref)
@@ -109,8 +120,8 @@ def fallback_candidate(project: Project, retraining: Retraining, universe: Unive
     return Candidate(policy, manifest)
 
 
-def champion_candidate(project: Project, universe: Universe, contenders: set[str]) -> Candidate | None:
-    """The present champion as a contestant; None for the first, and where it is one of the contenders itself."""
+def champion_candidate(project: Project, universe: Universe, challenger: Candidate) -> Candidate | None:
+    """The present champion as a contestant; None before the first, and where it is the challenger itself."""
     from toto_ops.evaluation.candidates import Candidate
     from toto_ops.registry.promotion import evidence_of as registered_evidence
     from toto_ops.registry.versions import CHAMPION
@@ -122,7 +133,7 @@ def champion_candidate(project: Project, universe: Universe, contenders: set[str
     if number is None:
         return None
     version = registry.version(name, number)
-    if version.inputs_hash in contenders:
+    if version.inputs_hash == challenger.manifest.inputs_hash:
         return None
     policy, manifest = read_policy(registry.files(version))
     selected_until = registered_evidence(registry, version).splits.test.until
@@ -137,26 +148,19 @@ def _candidate(retraining: Retraining, line_name: str) -> Candidate:
     return Candidate(policy, manifest, line(line_name).accuracy)
 
 
-def _judge(
-    project: Project,
-    retraining: Retraining,
-    universe: Universe,
-    candidates: tuple[Candidate, ...],
-    champion: Candidate | None,
-) -> Evidence:
-    from toto_ops.evaluation.candidates import choose_challenger
+def _judge(project: Project, retraining: Retraining, universe: Universe, contest: Contest) -> Evidence:
     from toto_ops.evaluation.judge import Circumstances, judge
     from toto_ops.training.ledger import TrialLedger
 
     panel, _ = panel_of(retraining)
     splits = splits_of(project, panel)
-    challenger = choose_challenger(candidates, panel, universe, splits)
+    manifest = contest.challenger.manifest
     ledger = TrialLedger(retraining.store, universe.name)
-    _log_opening(ledger, retraining, challenger.manifest, splits)
+    _log_opening(ledger, retraining, manifest, splits)
     circumstances = Circumstances(
         retrain_id=retraining.retrain_id,
         as_of=retraining.as_of,
-        data_hash=challenger.manifest.data_hash,
+        data_hash=manifest.data_hash,
         openings=len(list(ledger.openings(splits.test))),
         trials=len(list(ledger.trials())),
     )
@@ -166,10 +170,10 @@ def _judge(
         splits,
         project.gates(universe),
         circumstances,
-        challenger=challenger,
+        challenger=contest.challenger,
         fallback=fallback_candidate(project, retraining, universe, panel, splits),
-        champion=champion,
-        ineligible=[candidate for candidate in candidates if candidate is not challenger],
+        champion=contest.champion,
+        ineligible=contest.ineligible,
     )
 
 
