@@ -4,10 +4,12 @@ What deserves promotion is promoted through the same code that refuses everythin
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+from assets.resources import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
-from tests.pipeline.planted import SYMBOLS, write_config, write_market
+from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.pipeline.outcome import read_outcome
 from toto_ops.pipeline.retraining_decision import assess
 from toto_ops.registry.history import incumbent, registry_table
@@ -17,6 +19,11 @@ from toto_ops.serving.predict import Predictor
 FIRST_DAYS, SECOND_DAYS = 1300, 1600
 
 
+def as_of(days: int) -> dict[str, str]:
+    """Stand at the close of the newest bar: this feed is not one that ended years ago."""
+    return {AS_OF_TAG: (START + timedelta(days=days)).isoformat()}
+
+
 def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[..., Workbench], tmp_path: Path) -> None:
     bars = tmp_path / "bars"
     write_market(bars, FIRST_DAYS)
@@ -24,7 +31,7 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     project, universe = bench.project, bench.project.universe("planted")
 
     # First retraining: nothing serves yet, the challenger passes every gate and becomes champion.
-    assert bench.run("planted").success
+    assert bench.run("planted", **as_of(FIRST_DAYS)).success
     first = read_outcome(project, universe, None)
     assert first is not None
     assert first.promoted, first.decision
@@ -39,7 +46,7 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     # New bars: stale, retrained, compared with the champion on bars neither has seen, promoted again.
     write_market(bars, SECOND_DAYS)
     assert assess(project, universe).reason.startswith("new bars or rewritten history")
-    assert bench.run("planted").success
+    assert bench.run("planted", **as_of(SECOND_DAYS)).success
     second = read_outcome(project, universe, None)
     assert second is not None
     assert second.promoted, second.decision

@@ -8,7 +8,7 @@ import polars as pl
 
 from toto_ops.configuration import StrictModel
 from toto_ops.features.indicators import BLOCK, LOG_RETURN, ROW, indicators, lagged_returns, log_return, smoothed
-from toto_ops.features.regimes import RegimeConfig, log_volatility, regimes, usual_volatility
+from toto_ops.features.regimes import RegimeConfig, log_volatility, regimes, usual_volatility, volatility
 from toto_ops.features.sentiment import SentimentConfig, with_sentiment
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.market.health import HealthConfig, data_health
@@ -56,7 +56,8 @@ def compute_features(
     """
     table = _with_blocks(with_sentiment(bars, sentiment, config.sentiment))
     table = table.with_columns(data_health(table, universe, config.health), log_return().alias(LOG_RETURN))
-    table = table.with_columns(*smoothed(), log_volatility(config.regime))
+    table = table.with_columns(*smoothed(), volatility(config.regime))
+    table = table.with_columns(log_volatility(config.regime))
     table = table.with_columns(*usual_volatility(config.regime))
     table = table.with_columns(*lagged_returns(), *indicators(), *regimes(config.regime))
     return table.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_SCHEMA.items())
@@ -64,7 +65,7 @@ def compute_features(
 
 def _with_blocks(bars: pl.DataFrame) -> pl.DataFrame:
     """Bars with `block`, which symbol each belongs to, and `row`, its position within the symbol."""
-    symbol, position = pl.col("symbol"), pl.int_range(pl.len())
+    symbol, position = pl.col("symbol"), pl.int_range(pl.len(), dtype=pl.UInt32)
     table = bars.with_columns(first=symbol != symbol.shift(1, fill_value=""))
     table = table.with_columns(
         # Windows over a sorted number cost a third of windows over the name.

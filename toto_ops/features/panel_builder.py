@@ -157,12 +157,14 @@ def _feature_grid(
     values = np.zeros((shape[0] * shape[1], len(columns)), dtype=np.float32)
     mask = np.zeros(len(values), dtype=bool)
     ones = np.ones(len(columns), dtype=np.float32)
+    buffer = np.empty((PIECE, len(columns)), dtype=np.float32)
     for start in range(0, len(cell), PIECE):
-        piece = np.stack([column[start : start + PIECE] for column in columns], axis=1)
+        where = cell[start : start + PIECE]
+        piece = np.stack([column[start : start + PIECE] for column in columns], axis=1, out=buffer[: len(where)])
         # A sum is finite exactly if every feature is.
         complete = np.isfinite(piece @ ones)
-        piece[~complete] = 0.0
-        where = cell[start : start + PIECE]
+        if not complete.all():
+            piece[~complete] = 0.0
         values[where], mask[where] = piece, complete
     return values.reshape(*shape, len(columns)), mask.reshape(shape)
 

@@ -32,11 +32,15 @@ class RegimeConfig(StrictModel):
         return self
 
 
+def volatility(config: RegimeConfig) -> pl.Expr:
+    """`volatility`: standard deviation of the last returns. Needs `log_return` and `block`."""
+    return ta.stddev(pl.col(LOG_RETURN), config.window, 1.0).over(BLOCK).alias("volatility")  # type: ignore[no-any-return]
+
+
 def log_volatility(config: RegimeConfig) -> pl.Expr:
-    """`log_volatility`: log of the standard deviation of the last returns. Needs `log_return` and `row`."""
-    volatility = ta.stddev(pl.col(LOG_RETURN), config.window, 1.0).over(BLOCK)
-    known = pl.col(ROW) >= config.window
-    return pl.when(known).then(volatility.clip(lower_bound=VOLATILITY_FLOOR).log()).alias("log_volatility")
+    """`log_volatility`, null before there are enough returns: a symbol's first bar has none. Needs `volatility` and `row`."""
+    floored = pl.col("volatility").clip(lower_bound=VOLATILITY_FLOOR)
+    return pl.when(pl.col(ROW) >= config.window).then(floored.log()).alias("log_volatility")
 
 
 def usual_volatility(config: RegimeConfig) -> list[pl.Expr]:
@@ -51,7 +55,6 @@ def regimes(config: RegimeConfig) -> list[pl.Expr]:
     """`regime_low`, `regime_normal`, `regime_high`: one-hot Float32, null before there is enough history."""
     unusual = pl.col("log_volatility") - pl.col("usual_volatility")
     margin = pl.max_horizontal(config.threshold * pl.col("volatility_spread"), pl.lit(config.minimum_change).log1p())
-    known = unusual.is_not_null()
-    low, high = unusual < -margin, unusual > margin
-    hot = dict(zip(REGIME_FEATURES, (low, ~low & ~high, high), strict=True))
-    return [pl.when(known).then(flag).cast(pl.Float32).alias(name) for name, flag in hot.items()]
+    # A comparison with a null is null, so there is no regime where there is no usual volatility.
+    hot = dict(zip(REGIME_FEATURES, (unusual < -margin, unusual.abs() <= margin, unusual > margin), strict=True))
+    return [flag.cast(pl.Float32).alias(name) for name, flag in hot.items()]

@@ -21,7 +21,7 @@ INDEX = "index.html"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_data_docs(reports: Sequence[QualityReport], folder: Path, *, universe: str) -> Path:
+def write_data_docs(reports: Sequence[QualityReport], folder: Path, *, universe: str) -> None:
     """Write an index and one page per symbol.
 
     Parameters
@@ -30,11 +30,6 @@ def write_data_docs(reports: Sequence[QualityReport], folder: Path, *, universe:
         Verdicts of one run, in any order.
     folder
         An existing folder; `index.html` and `<SYMBOL>.html` are written there.
-
-    Returns
-    -------
-    Path
-        The index.
 
     Raises
     ------
@@ -48,10 +43,8 @@ def write_data_docs(reports: Sequence[QualityReport], folder: Path, *, universe:
     for report in ordered:
         html = page.render(report=report, universe=universe, sections=_sections(report.gx_results))
         (folder / f"{checked_symbol(report.symbol)}.html").write_text(html, encoding="utf-8")
-    index = folder / INDEX
     html = environment.get_template("data_docs_index.html.jinja").render(reports=ordered, universe=universe)
-    index.write_text(html, encoding="utf-8")
-    return index
+    (folder / INDEX).write_text(html, encoding="utf-8")
 
 
 def _sections(gx_results: dict[str, Any] | None) -> Markup | None:

@@ -112,7 +112,7 @@ def _row_count(universe: Universe, statistics: BarStatistics, as_of: datetime) -
     yield BarRule(
         "row_count",
         gxe.ExpectTableRowCountToBeBetween(min_value=universe.minimum_bars),
-        f"{statistics.rows} bars had closed by {as_of:%Y-%m-%d %H:%M}, {universe.minimum_bars} are needed",
+        f"only {statistics.rows} bars closed by {as_of:%Y-%m-%d %H:%M}; at least {universe.minimum_bars} are needed",
         "supply a longer history, or lower minimum_bars of the universe",
     )
 
@@ -223,11 +223,11 @@ def _feed_end(statistics: BarStatistics, as_of: datetime) -> Iterator[BarRule]:
     if statistics.last_close is None:
         return
     gxe = _great_expectations()
+    bars = "1 bar" if statistics.behind == 1 else f"{statistics.behind} bars"
     yield BarRule(
         "feed_current",
         gxe.ExpectColumnMaxToBeBetween(column="behind", max_value=0),
-        f"the feed stops {statistics.behind} bars before {as_of:%Y-%m-%d %H:%M}: its last bar closed"
-        f" {statistics.last_close:%Y-%m-%d %H:%M}",
+        f"the feed stops {bars} before {as_of:%Y-%m-%d %H:%M}: its last bar closed {statistics.last_close:%Y-%m-%d %H:%M}",
         "nothing, if the symbol no longer trades; else update the feed",
         Severity.WARNING,
     )

@@ -8,6 +8,8 @@ which that fault alone makes the data worthless; the index is one minus the weig
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from pydantic import Field, model_validator
 from toto_ops.configuration import StrictModel
 from toto_ops.market.calendars import ALWAYS_OPEN, expected_open_times
 from toto_ops.universes import Universe
+
+Whole = TypeVar("Whole", np.int32, np.int64)
 
 STEPS = 1e9
 """Returns are counted in whole billionths: far below any tick, and sums of whole numbers are exact."""
@@ -71,18 +75,21 @@ def data_health(bars: pl.DataFrame, universe: Universe, config: HealthConfig) ->
         `data_health`, `[N]` Float64 in [0, 1]. Bars before a symbol's first are not held against it; windows at its
         start are shorter.
     """
-    window_start = _window_starts(bars["symbol"], config.window)
-    present = np.arange(len(bars)) - window_start + 1
+    row = np.arange(len(bars))
+    first_row = _first_rows(bars["symbol"])
+    position = row - first_row
+    window_start = np.maximum(first_row, row - config.window + 1)
+    present = row - window_start + 1
     expected_row = calendar_rows(bars["open_time"], universe)
     expected = expected_row - expected_row[window_start] + 1
-    size = _move_sizes(bars["close"], bars["symbol"])
 
+    size = _move_sizes(bars["close"], position)
     untraded = (bars["volume"] <= 0).to_numpy()
-    stale = (size == 0) & (bars["high"] == bars["low"]).to_numpy()
-    jump = _jumps(size, window_start, config)
+    stale = (size == 0) & (position > 0) & (bars["high"] == bars["low"]).to_numpy()
+    jump = _jumps(size, position, window_start, config)
     shares = [
         1.0 - present / np.maximum(present, expected),
-        *(_window_sum(fault, window_start) / present for fault in (untraded, stale, jump)),
+        *(_window_sum(fault, window_start, np.int32) / present for fault in (untraded, stale, jump)),
         (~bars["has_sentiment"]).to_numpy(),
     ]
     lost = sum(
@@ -114,34 +121,34 @@ def calendar_rows(open_time: pl.Series, universe: Universe) -> NDArray[np.int64]
     return np.searchsorted(grid.to_physical().to_numpy(), moments, side="right")
 
 
-def _window_starts(symbol: pl.Series, window: int) -> NDArray[np.int64]:
-    """`[N]` first row of the window that ends at each row; it never reaches into the symbol before."""
-    row = np.arange(len(symbol))
+def _first_rows(symbol: pl.Series) -> NDArray[np.int64]:
+    """`[N]` first row of the symbol each row belongs to."""
     first = (symbol != symbol.shift(1)).fill_null(value=True).to_numpy()
-    return np.maximum(np.maximum.accumulate(np.where(first, row, 0)), row - window + 1)
+    return np.maximum.accumulate(np.where(first, np.arange(len(symbol)), 0))
 
 
-def _move_sizes(close: pl.Series, symbol: pl.Series) -> NDArray[np.int64]:
-    """`[N]` size of each bar's log return in steps of 1e-9, -1 at the first bar of a symbol, which has none."""
-    size = (close.log().diff().abs() * STEPS).round().to_numpy()
-    first = (symbol != symbol.shift(1)).fill_null(value=True).to_numpy()
-    return np.where(first, -1.0, size).astype(np.int64)
+def _move_sizes(close: pl.Series, position: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`[N]` size of each bar's log return in `STEPS`, 0 at the first bar of a symbol."""
+    log_close = close.log().to_numpy()
+    size = np.abs(np.diff(log_close, prepend=log_close[:1])) * STEPS
+    return np.where(position > 0, np.rint(size), 0.0).astype(np.int64)
 
 
-def _jumps(size: NDArray[np.int64], window_start: NDArray[np.int64], config: HealthConfig) -> NDArray[np.bool_]:
+def _jumps(
+    size: NDArray[np.int64], position: NDArray[np.int64], window_start: NDArray[np.int64], config: HealthConfig
+) -> NDArray[np.bool_]:
     """`[N]` whether a return dwarfs the mean size of those in the window that ended just before it."""
-    known = size >= 0
-    total = _before(_window_sum(np.maximum(size, 0), window_start))
-    count = _before(_window_sum(known, window_start))
-    return known & (count >= config.jump_history) & (size * count > config.jump_multiple * total)
+    total = _window_sum(size, window_start, np.int64)
+    total_before = np.concatenate((total[:1], total[:-1]))
+    count = np.minimum(position - 1, config.window)
+    jumps: NDArray[np.bool_] = (count >= config.jump_history) & (size * count > config.jump_multiple * total_before)
+    return jumps
 
 
-def _before(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`[N]` the value one row earlier."""
-    return np.concatenate((values[:1], values[:-1]))
-
-
-def _window_sum(values: NDArray[np.int64] | NDArray[np.bool_], window_start: NDArray[np.int64]) -> NDArray[np.int64]:
+def _window_sum(
+    values: NDArray[np.int64] | NDArray[np.bool_], window_start: NDArray[np.int64], dtype: type[Whole]
+) -> NDArray[Whole]:
     """`[N]` sum from `window_start` to each row. Sums of integers are exact, so symbols leave no residue in each other."""
-    total = np.cumsum(values, dtype=np.int64)
-    return total - total[window_start] + values[window_start]
+    before = np.zeros(len(values) + 1, dtype=dtype)
+    np.cumsum(values, out=before[1:])
+    return before[1:] - before[window_start]

@@ -1,0 +1,82 @@
+"""Bad data through the whole pipeline: the symbol is quarantined, the others go on, what was stored stays as it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.pipeline.conftest import Workbench
+from tests.pipeline.planted import SYMBOLS, write_config, write_market
+from toto_ops.errors import SourceError
+from toto_ops.market.bars import load_bars
+from toto_ops.market.snapshot import Snapshot
+from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.storage.hashing import folder_hash
+from toto_ops.storage.store import ArtefactKey
+
+
+def snapshot_after(bench: Workbench, result: dg.ExecuteInProcessResult) -> Snapshot:
+    universe = bench.project.universe("planted")
+    return snapshot_of(bench.project, bench.project.retraining(universe, result.run_id), universe)
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    write_market(tmp_path / "bars", 500)
+    return tmp_path / "bars"
+
+
+def test_good_yesterday_bad_today(workbench: Callable[..., Workbench], tmp_path: Path, bars: Path) -> None:
+    bench = workbench(write_config(tmp_path / "config", bars))
+    first = bench.run("planted", "ingest")
+    assert first.success
+    good = snapshot_after(bench, first)
+    assert good.symbols == tuple(sorted(SYMBOLS))
+    stored = Path(bench.project.settings.home) / "live" / "planted" / "bars" / "ALPHA"
+    before = folder_hash(stored)
+
+    text = (bars / "ALPHA.csv").read_text().splitlines()
+    (bars / "ALPHA.csv").write_text("\n".join([*text[:-1], text[-1].replace(text[-1].split(",")[3], "-5")]))
+    second = bench.run("planted", "ingest")
+
+    assert second.success
+    today = snapshot_after(bench, second)
+    assert today.symbols == tuple(sorted(set(SYMBOLS) - {"ALPHA"}))
+    assert "ALPHA" in today.quarantined
+    assert folder_hash(stored) == before
+    assert load_bars(bench.project.store, good.bars_ref("ALPHA")).height == 500
+    assert bench.project.store.latest(ArtefactKey("planted", "bars", "ALPHA")) is None  # ingest alone settles nothing
+
+    checks = {check.partition: check.passed for check in second.get_asset_check_evaluations() if check.check_name == "quality"}
+    assert checks == {symbol: symbol != "ALPHA" for symbol in SYMBOLS}
+    latest = bench.instance.get_latest_materialization_event(dg.AssetKey(["planted", "served_market"]))
+    assert latest is not None
+
+
+def test_too_few_healthy_symbols_stop_everything_downstream(
+    workbench: Callable[..., Workbench], tmp_path: Path, bars: Path
+) -> None:
+    for symbol in SYMBOLS[:2]:
+        (bars / f"{symbol}.csv").write_bytes(b"\x00\xff\x13binary garbage")
+    bench = workbench(write_config(tmp_path / "config", bars))
+    result = bench.run("planted", "ingest")
+    assert not result.success
+    coverage = next(check for check in result.get_asset_check_evaluations() if check.check_name == "coverage")
+    assert not coverage.passed
+    assert "50%" in (coverage.description or "")
+    assert result.get_step_failure_events()
+    made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
+    assert made == {"bars"}
+
+
+def test_a_source_that_is_gone_fails_the_run_and_is_never_an_empty_universe(
+    workbench: Callable[..., Workbench], tmp_path: Path, bars: Path
+) -> None:
+    bench = workbench(write_config(tmp_path / "config", bars))
+    assert bench.run("planted", "ingest").success
+    known = bench.instance.get_dynamic_partitions("planted_symbols")
+    bars.rename(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="Remedy"):
+        bench.run("planted", "ingest")
+    assert bench.instance.get_dynamic_partitions("planted_symbols") == known
