@@ -44,6 +44,8 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
         ingested = ingest(
             toto.project(), toto.retraining(context, universe), universe, context.partition_keys, as_of_tag(context)
         )
+        for name, why in ingested.rejected_files.items():
+            context.log.warning(f"{name} was left out: {why}")
         docs = dg.MetadataValue.url((ingested.data_docs / "index.html").as_uri())
         for result in ingested.results:
             entry = result.entry

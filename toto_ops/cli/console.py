@@ -31,7 +31,7 @@ def errors_shown(*, as_json: bool = False) -> Iterator[None]:
             print_json({"error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy})
         else:
             ERR.print(f"[bold red]error[/] {type(error).__name__}: ", end="")
-            ERR.print(str(error), markup=False, highlight=False)
+            ERR.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_ERROR) from error
 
 

@@ -43,7 +43,8 @@ def against_champion(
     config = gates.bootstrap.model_copy(update={"level": gates.champion.level})
 
     def sharpe(returns: NDArray[np.float64]) -> NDArray[np.float64]:
-        return sharpe_ratio(returns, universe.periods_per_year)
+        # One that stands still earns nothing at no risk. Undefined, it could never be shown to be worse, nor be replaced.
+        return np.nan_to_num(sharpe_ratio(returns, universe.periods_per_year), nan=0.0)
 
     return ChampionComparison(
         champion=champion.name,

@@ -22,6 +22,7 @@ VOLUME_RATIO_CAP = 10.0
 BLOCK = "block"
 ROW = "row"
 LOG_RETURN = "log_return"
+MOVES = "moves"
 
 _CLOSE = pl.col("close")
 _VOLUME = pl.col("volume")
@@ -30,6 +31,11 @@ _VOLUME = pl.col("volume")
 def log_return() -> pl.Expr:
     """Log return of the bar's close on the close before it; 0 at a symbol's first bar. Needs `row`."""
     return pl.when(pl.col(ROW) > 0).then(_CLOSE.log().diff()).otherwise(0.0)
+
+
+def moves() -> pl.Expr:
+    """`moves`: how many bars so far closed elsewhere than the bar before them. Needs `log_return`."""
+    return (pl.col(LOG_RETURN) != 0.0).cast(pl.UInt32).cum_sum().alias(MOVES)
 
 
 def lagged_returns() -> list[pl.Expr]:
@@ -57,17 +63,19 @@ def smoothed() -> list[pl.Expr]:
 def indicators() -> list[pl.Expr]:
     """`rsi`, `macd_signal`, `bollinger_width`, `volume_ratio`: Float32, null before their look-back is complete.
 
-    Needs the columns of `smoothed` and `row`.
+    Needs the columns of `smoothed`, `moves` and `row`.
     """
     # TA-Lib calls a market that stands still maximally oversold; it is neither oversold nor overbought.
-    moves = _CLOSE.diff().fill_null(1.0).ne(0.0).cum_sum()
-    still = (moves == moves.shift(RSI_PERIOD)) & (pl.col(ROW) >= RSI_PERIOD)
+    still = pl.col(MOVES) == pl.col(MOVES).shift(RSI_PERIOD)
     # A bar without volume is at zero whatever the mean before it, which may be zero too.
-    ratio = (_VOLUME / pl.col("usual_volume")).clip(0.0, VOLUME_RATIO_CAP)
+    ratio = pl.when(_VOLUME > 0).then(_VOLUME / pl.col("usual_volume")).otherwise(0.0)
     columns = {
-        "rsi": pl.when(still).then(0.5).otherwise(pl.col("rsi_points") / 100.0),
-        "macd_signal": pl.col("macd_line") / _CLOSE,
-        "bollinger_width": 2 * BOLLINGER_DEVIATIONS * pl.col("close_deviation") / pl.col("close_mean"),
-        "volume_ratio": pl.when(_VOLUME > 0).then(ratio).when(pl.col(ROW) >= VOLUME_PERIOD - 1).then(0.0),
+        "rsi": (RSI_PERIOD, pl.when(still).then(0.5).otherwise(pl.col("rsi_points") / 100.0)),
+        "macd_signal": (MACD_SLOW + MACD_SIGNAL - 2, pl.col("macd_line") / _CLOSE),
+        "bollinger_width": (BOLLINGER_PERIOD - 1, 2 * BOLLINGER_DEVIATIONS * pl.col("close_deviation") / pl.col("close_mean")),
+        "volume_ratio": (VOLUME_PERIOD - 1, ratio.clip(0.0, VOLUME_RATIO_CAP)),
     }
-    return [column.cast(pl.Float32).fill_nan(None).alias(name) for name, column in columns.items()]
+    return [
+        pl.when(pl.col(ROW) >= look_back).then(column.cast(pl.Float32)).alias(name)
+        for name, (look_back, column) in columns.items()
+    ]

@@ -18,8 +18,8 @@ from toto_ops.features.state import ACCOUNT_FEATURES, ACCOUNT_SLICE, MARKET_FEAT
 TENSORS = "panel.safetensors"
 MANIFEST = "panel.json"
 ARRAYS = ("open_time", "close_time", "features", "mask", "open", "close", "ended")
-PIECE = 4096
-"""Bars turned from columns to rows at a time: half a megabyte of features."""
+PIECE = 8192
+"""Bars turned from columns to rows at a time: a megabyte of features."""
 
 
 class PanelManifest(VersionedModel):
@@ -152,21 +152,17 @@ def _feature_grid(
 
     Columns become rows in pieces that fit into the processor's cache; in one go it takes twice as long.
     """
-    table = features.select(pl.col(MARKET_FEATURES).fill_null(float("nan")))
-    columns = [column.to_numpy() for column in table.get_columns()]
-    values = np.zeros((shape[0] * shape[1], len(columns)), dtype=np.float32)
+    table = features.select(MARKET_FEATURES)
+    values = np.zeros((shape[0] * shape[1], table.width), dtype=np.float32)
     mask = np.zeros(len(values), dtype=bool)
-    ones = np.ones(len(columns), dtype=np.float32)
-    buffer = np.empty((PIECE, len(columns)), dtype=np.float32)
     for start in range(0, len(cell), PIECE):
         where = cell[start : start + PIECE]
-        piece = np.stack([column[start : start + PIECE] for column in columns], axis=1, out=buffer[: len(where)])
+        piece = table.slice(start, PIECE).to_numpy(order="c")
         # A sum is finite exactly if every feature is.
-        complete = np.isfinite(piece @ ones)
-        if not complete.all():
-            piece[~complete] = 0.0
-        values[where], mask[where] = piece, complete
-    return values.reshape(*shape, len(columns)), mask.reshape(shape)
+        complete = np.isfinite(np.einsum("nf->n", piece))
+        mask[where] = complete
+        values[where] = piece if complete.all() else np.where(complete[:, None], piece, np.float32(0))
+    return values.reshape(*shape, table.width), mask.reshape(shape)
 
 
 def _price_grid(prices: pl.Series, cell: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:

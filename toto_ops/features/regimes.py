@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 import polars_talib as ta
 from pydantic import Field, model_validator
@@ -23,7 +25,7 @@ class RegimeConfig(StrictModel):
     threshold: float = Field(
         default=0.67, ge=0, description="deviations of log volatility; 0.67: a quarter is low, a quarter high"
     )
-    minimum_change: float = Field(default=0.10, ge=0, description="smallest change of volatility that is another regime")
+    minimum_change: float = Field(default=0.10, gt=0, description="smallest change of volatility that is another regime")
 
     @model_validator(mode="after")
     def _history_suffices(self) -> RegimeConfig:
@@ -53,8 +55,8 @@ def usual_volatility(config: RegimeConfig) -> list[pl.Expr]:
 
 def regimes(config: RegimeConfig) -> list[pl.Expr]:
     """`regime_low`, `regime_normal`, `regime_high`: one-hot Float32, null before there is enough history."""
-    unusual = pl.col("log_volatility") - pl.col("usual_volatility")
-    margin = pl.max_horizontal(config.threshold * pl.col("volatility_spread"), pl.lit(config.minimum_change).log1p())
-    # A comparison with a null is null, so there is no regime where there is no usual volatility.
-    hot = dict(zip(REGIME_FEATURES, (unusual < -margin, unusual.abs() <= margin, unusual > margin), strict=True))
+    margin = (config.threshold * pl.col("volatility_spread")).clip(lower_bound=math.log1p(config.minimum_change))
+    # A comparison with a null is null, so there is no regime where there is no usual volatility yet.
+    unusual = (pl.col("log_volatility") - pl.col("usual_volatility")) / margin
+    hot = dict(zip(REGIME_FEATURES, (unusual < -1, unusual.abs() <= 1, unusual > 1), strict=True))
     return [flag.cast(pl.Float32).alias(name) for name, flag in hot.items()]

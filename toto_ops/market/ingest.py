@@ -38,19 +38,6 @@ class IngestResult:
     change: Change | None
 
 
-def ingest_universe(
-    source: BarSource, retraining: Retraining, universe: Universe, symbols: Iterable[str], as_of: datetime
-) -> tuple[IngestResult, ...]:
-    """Ingest every symbol, in the order given.
-
-    Raises
-    ------
-    SourceError
-        If the source itself fails: that is no fault of the symbols, and nobody is quarantined for it.
-    """
-    return tuple(ingest_symbol(source, retraining, universe, symbol, as_of) for symbol in symbols)
-
-
 def ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe, symbol: str, as_of: datetime) -> IngestResult:
     """Read, judge and store the bars of one symbol, and note in the snapshot whether it takes part.
 
@@ -75,6 +62,13 @@ def ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe,
         # No entry is recorded: a name that is not fit for a path must not become the name of a document either.
         return _quarantined(unreadable(symbol, error))
     result = _ingested(source, retraining, universe, symbol, as_of)
+    record_entry(retraining, result.entry)
+    return result
+
+
+def quarantine(retraining: Retraining, symbol: str, error: BarDataError) -> IngestResult:
+    """Quarantine a symbol for a fault found beside its bars, such as in its published sentiment."""
+    result = _quarantined(unreadable(symbol, error))
     record_entry(retraining, result.entry)
     return result
 
@@ -110,6 +104,8 @@ def _ingested(source: BarSource, retraining: Retraining, universe: Universe, sym
         update = store_bars(retraining.store, universe.name, symbol, bars, since=_membership_start(universe, symbol))
     except BarDataError as error:
         return _quarantined(report.with_error(error))
+    # In the index like every other artefact: `latest`, which the next ingest appends to, follows the index.
+    retraining.record(update.ref)
     return IngestResult(_included(report, update), report, update.change)
 
 

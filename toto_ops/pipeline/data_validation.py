@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from toto_ops.errors import BarDataError, SymbolNameError
 from toto_ops.market.quality import validate_bars
@@ -32,15 +33,16 @@ def validate_source(universe: Universe) -> tuple[Validated, ...]:
         If the source itself cannot be read.
     """
     source = open_source(universe)
-    validated = tuple(_validate(source, universe, symbol) for symbol in universe_symbols(universe, source))
+    as_of = default_as_of(universe)
+    validated = tuple(_validate(source, universe, symbol, as_of) for symbol in universe_symbols(universe, source))
     rejected = source.discover().rejected
     return (*validated, *(Validated(name, passed=False, rows=0, errors=(why,), warnings=()) for name, why in rejected.items()))
 
 
-def _validate(source: BarSource, universe: Universe, symbol: str) -> Validated:
+def _validate(source: BarSource, universe: Universe, symbol: str, as_of: datetime) -> Validated:
     try:
         raw = source.read(symbol)
     except (BarDataError, SymbolNameError) as error:
         return Validated(symbol, passed=False, rows=0, errors=(str(error),), warnings=())
-    report = validate_bars(raw, universe, symbol, default_as_of(universe))
+    report = validate_bars(raw, universe, symbol, as_of)
     return Validated(symbol, report.passed, raw.height, report.errors, report.warnings)

@@ -13,16 +13,16 @@ import polars as pl
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_builder import build_panel, load_panel, save_panel
-from toto_ops.features.sentiment import read_sentiment
 from toto_ops.market.bars import load_bars
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.pipeline.market_steps import require_coverage, snapshot_of
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.sentiment_source import published_sentiment, sentiment_path
 from toto_ops.pipeline.versions import FEATURES_VERSION, PANEL_VERSION
 from toto_ops.storage.hashing import file_digest, value_hash
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactRef
-from toto_ops.universes import CsvSource, Universe
+from toto_ops.universes import Universe
 
 FEATURES_FILE = "features.parquet"
 SUMMARY_FILE = "summary.json"
@@ -120,7 +120,7 @@ def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:
 
 
 def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str:
-    sentiment = _sentiment_path(universe, symbol)
+    sentiment = sentiment_path(universe, symbol)
     return value_hash(
         {
             "bars": snapshot.bars_ref(symbol).inputs_hash,
@@ -132,27 +132,13 @@ def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str
     )
 
 
-def _sentiment_path(universe: Universe, symbol: str) -> Path | None:
-    if not isinstance(universe.source, CsvSource) or universe.source.sentiment_folder is None:
-        return None
-    path = universe.source.sentiment_folder / f"{symbol}.csv"
-    return path if path.exists() else None
-
-
-def _timezone(universe: Universe) -> str:
-    return universe.source.timezone if isinstance(universe.source, CsvSource) else "UTC"
-
-
 def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
     bars = pl.concat(
         load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all())
         for symbol in symbols
     )
-    published = [
-        read_sentiment(path.parent, symbol, _timezone(universe))
-        for symbol in symbols
-        if (path := _sentiment_path(universe, symbol))
-    ]
+    found = (published_sentiment(universe, symbol) for symbol in symbols)
+    published = [table for table in found if table is not None]
     return compute_features(bars, universe, pl.concat(published) if published else None, FeatureConfig())
 
 

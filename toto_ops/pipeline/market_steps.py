@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toto_ops.errors import InsufficientDataError
+from toto_ops.errors import BarDataError, InsufficientDataError
 from toto_ops.market.data_docs import write_data_docs
-from toto_ops.market.ingest import IngestResult, ingest_universe, newest_close
+from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, quarantine
 from toto_ops.market.snapshot import Snapshot, read_snapshot
-from toto_ops.market.sources import open_source
+from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import note_fingerprint
+from toto_ops.pipeline.sentiment_source import published_sentiment
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import SampleSource, Universe
 
@@ -25,6 +26,8 @@ class Ingested:
 
     as_of: datetime
     results: tuple[IngestResult, ...]
+    rejected_files: Mapping[str, str]
+    """Files of the source that cannot become a symbol, and why."""
     data_docs: Path
 
 
@@ -64,15 +67,24 @@ def ingest(
     moment = retraining.resolve_as_of(as_of or default_as_of(universe))
     note_fingerprint(project, retraining, universe)
     source = open_source(universe)
-    results = ingest_universe(source, retraining, universe, tuple(symbols), moment)
-    reports = tuple(result.report for result in results if result.report is not None)
+    results = tuple(_ingest_symbol(source, retraining, universe, symbol, moment) for symbol in symbols)
+    reports = tuple(result.report for result in results)
     docs = retraining.store.put(
         retraining.key("data_docs"),
         retraining.retrain_id,
         lambda folder: write_data_docs(reports, folder, universe=universe.name),
     )
     retraining.record(docs)
-    return Ingested(moment, results, retraining.store.local_folder(docs))
+    return Ingested(moment, results, source.discover().rejected, retraining.store.local_folder(docs))
+
+
+def _ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe, symbol: str, as_of: datetime) -> IngestResult:
+    """Ingest one symbol; one whose published sentiment cannot be read is quarantined like one whose bars cannot."""
+    try:
+        published_sentiment(universe, symbol)
+    except BarDataError as error:
+        return quarantine(retraining, symbol, error)
+    return ingest_symbol(source, retraining, universe, symbol, as_of)
 
 
 def snapshot_of(project: Project, retraining: Retraining, universe: Universe) -> Snapshot:

@@ -10,8 +10,11 @@ from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.staleness import Fingerprint, compare
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.sentiment_source import sentiment_path
+from toto_ops.pipeline.versions import code_versions
+from toto_ops.storage.hashing import file_digest
 from toto_ops.storage.retraining import Retraining
-from toto_ops.universes import CsvSource, SampleSource, Universe
+from toto_ops.universes import SampleSource, Universe
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,12 @@ def remember(project: Project, retraining: Retraining, universe: Universe, compl
 
 
 def _fingerprint(project: Project, universe: Universe, sources: dict[str, str]) -> Fingerprint:
-    from toto_ops.pipeline.versions import code_versions
-
-    sentiment = universe.source.sentiment_folder if isinstance(universe.source, CsvSource) else None
-    if sentiment is not None:
-        from toto_ops.storage.hashing import value_hash
-
-        marks = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(sentiment.glob("*.csv"))}
-        sources = {**sources, "(sentiment)": value_hash(marks)}
-    return Fingerprint(sources=sources, config_hash=project.config_hash(universe), code_versions=code_versions())
+    sentiment = {symbol: path for symbol in sources if (path := sentiment_path(universe, symbol))}
+    return Fingerprint(
+        sources=sources | {f"{symbol} sentiment": file_digest(path) for symbol, path in sentiment.items()},
+        config_hash=project.config_hash(universe),
+        code_versions=code_versions(),
+    )
 
 
 def _source_mark(source: BarSource, symbol: str) -> str:

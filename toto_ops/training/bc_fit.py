@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from toto_ops.configuration import StrictModel
+from toto_ops.errors import StorageError
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.training.bc_config import BehaviourCloningConfig
 from toto_ops.training.bc_loss import CloningLoss, epoch_order
@@ -176,7 +177,7 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
                 save_checkpoint(folder / "best.safetensors", training_tensors(policy, optimizer), progress)
             save_checkpoint(folder / "last.safetensors", training_tensors(policy, optimizer), progress)
             _draw(curves, epoch, scores)
-    _restore_best(folder / "best.safetensors", policy)
+    _restore_best(folder / "best.safetensors", policy, progress)
     return Fit(lesson.seed, policy.eval(), progress)
 
 
@@ -225,7 +226,13 @@ def _resume(path: Path, work: str, policy: ClonedPolicy, optimizer: torch.optim.
     return progress
 
 
-def _restore_best(path: Path, policy: ClonedPolicy) -> None:
+def _restore_best(path: Path, policy: ClonedPolicy, progress: Progress) -> None:
     stored = load_checkpoint(path, Progress)
-    assert stored is not None  # noqa: S101 - the first epoch is the best so far and was saved
+    # Two trainings of the same work share a folder: the slower one may have put its own best so far here.
+    if stored is None or stored[1] != progress.model_copy(update={"epochs": progress.epochs[: progress.best + 1]}):
+        raise StorageError(
+            f"does not hold the best epoch ({progress.best + 1}) of this training",
+            where=str(path),
+            remedy="let one retraining of a universe finish before another starts, then retrain",
+        )
     policy.load_state_dict(model_tensors(stored[0]))

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from toto_ops.errors import SourceError
 from toto_ops.market.bars import load_bars, store_bars
 from toto_ops.market.calendars import with_bar_times
-from toto_ops.market.ingest import IngestResult, ingest_symbol, ingest_universe, newest_close
+from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close
 from toto_ops.market.snapshot import Snapshot, read_snapshot
 from toto_ops.market.sources import open_source
 from toto_ops.storage.retraining import Retraining
@@ -67,7 +67,7 @@ def ingest(store, csv_universe, as_of):
         source = open_source(universe)
         retraining = Retraining(store, universe.name, retrain_id)
         retraining.resolve_as_of(moment)
-        results = ingest_universe(source, retraining, universe, source.discover().symbols, moment)
+        results = [ingest_symbol(source, retraining, universe, symbol, moment) for symbol in source.discover().symbols]
         snapshot = read_snapshot(retraining, config_hash="any")
         for symbol in snapshot.symbols:
             store.set_latest(snapshot.bars_ref(symbol))

@@ -1,0 +1,120 @@
+"""The command line as a user has it: real processes, the forking executor, one small universe of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.planted import write_config, write_market
+from toto_ops.configuration import PROJECT_ROOT
+
+pytestmark = pytest.mark.subprocess
+PROGRAM = [sys.executable, "-c", "from toto_ops.cli import app; app()"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one retraining of the planted universe done."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_market(folder / "bars", 1000)
+    write_config(folder / "config", folder / "bars")
+    return folder
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "TOTO_HOME": str(home / "home"),
+        "TOTO_CONFIG_DIR": str(home / "config"),
+        "PYTHONPATH": str(PROJECT_ROOT),
+    }
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, env=environment, check=False, timeout=300)
+
+
+def answer(home: Path, *arguments: str) -> Any:
+    done = run(home, *arguments, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_retrain_predict_list_and_the_quiet_second_run(home: Path) -> None:
+    as_of = ("--as-of", "2020-09-27T00:00:00")  # the close of the newest of 1,000 bars
+    (first,) = answer(home, "retrain", "planted", *as_of)
+    assert first["status"] == "retrained"
+    outcome = first["outcome"]
+    assert {row["criterion"] for row in outcome["criteria"]} >= {"Sharpe ratio", "imitation accuracy"}
+    assert Path(outcome["report"]).exists()
+
+    (second,) = answer(home, "retrain", "planted", *as_of)
+    assert second["status"] == "up_to_date"
+    runs = home / "home" / "live" / "planted" / "retrainings"
+    assert len(list(runs.iterdir())) == 1
+
+    rows = answer(home, "registry", "list")
+    assert {row["line"] for row in rows} == {"bc", "fallback"}
+    assert sum(row["serves"] for row in rows) == 1
+    shown = answer(home, "registry", "show", "planted", "--version", "1")
+    assert shown["row"]["retrain_id"] == outcome["retrain_id"]
+    assert shown["provenance"]["toto.git_revision"]
+
+    predicted = answer(home, "predict", "--symbol", "alpha", "--at", "2020-09-27T12:00:00")
+    assert predicted["symbol"] == "ALPHA"
+    assert predicted["bar_close"] < predicted["valid_until"]
+    assert predicted["is_fallback"] == (not outcome["promoted"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("retrain", "bonds"), "does not exist"),
+        (("predict", "--symbol", "../x"), "is not a symbol"),
+        (("predict", "--symbol", "NOSUCH"), "no universe has NOSUCH"),
+        (("predict", "--symbol", "ALPHA", "--universe", "planted", "--at", "2031-01-01"), "StaleBarsError"),
+        (("registry", "rollback", "nowhere"), "does not exist"),
+    ],
+)
+def test_a_mistake_is_one_clear_message_and_exit_code_1(home: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = run(home, *arguments)
+    assert done.returncode == 1
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    as_json = run(home, *arguments, "--json")
+    assert as_json.returncode == 1
+    assert set(json.loads(as_json.stdout)) == {"error", "problem", "where", "remedy"}
+
+
+def test_a_retraining_in_progress_is_not_joined_by_a_second(home: Path) -> None:
+    from filelock import FileLock
+
+    locks = home / "home" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / "planted.lock"):
+        done = run(home, "retrain", "planted", "--force")
+    assert done.returncode == 1
+    assert "BusyError" in done.stderr
+
+
+def test_validate_names_file_bar_and_remedy(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "bars", tmp_path / "bars")
+    text = (tmp_path / "bars" / "BETA.csv").read_text().splitlines()
+    (tmp_path / "bars" / "BETA.csv").write_text("\n".join([*text, text[-1]]))
+    (tmp_path / "bars" / "bad name.csv").write_text("timestamp,open\n")
+    done = run(home, "data", "validate", "planted", "--folder", str(tmp_path / "bars"), "--json")
+    assert done.returncode == 1
+    rows = {row["symbol"]: row for row in json.loads(done.stdout)}
+    assert "duplicate" in rows["BETA"]["errors"].lower() or "twice" in rows["BETA"]["errors"].lower()
+    assert "Remedy" in rows["BETA"]["errors"]
+    assert not rows["bad name.csv"]["passed"]
+    assert rows["ALPHA"]["passed"]
+
+
+def test_the_sample_can_be_copied_once_and_never_over_something(home: Path, tmp_path: Path) -> None:
+    copied = answer(home, "data", "sample", str(tmp_path / "mine"), "--universe", "crypto")
+    assert len(copied["files"]) == 8
+    again = run(home, "data", "sample", str(tmp_path / "mine"), "--universe", "crypto")
+    assert again.returncode == 1
+    assert "not an empty folder" in again.stderr
