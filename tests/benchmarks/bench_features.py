@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.panel_builder import build_panel, states
-from toto_ops.features.state import ACCOUNT_SLICE, MARKET_FEATURES, RETURN_LAGS, STATE_FEATURES
+from toto_ops.features.state import ACCOUNT_FEATURES, RETURN_LAGS, SENTIMENT_FEATURES, STATE_FEATURES
 from toto_ops.market.calendars import expected_open_times
 from toto_ops.market.health import calendar_rows
+from toto_ops.market.schema import MOMENT
 from toto_ops.universes import Costs, SampleSource, Universe
 
 BARS = 1_000_000
@@ -91,6 +93,7 @@ class Market:
 
 
 MARKETS = (
+    Market("1,000 symbols, daily, 24/7", 1000, "24/7", "1d"),
     Market("200 symbols, daily, 24/7", 200, "24/7", "1d"),
     Market("200 symbols, daily, XNYS", 200, "XNYS", "1d"),
     Market("8 symbols, 5-minute, 24/7", 8, "24/7", "5m"),
@@ -124,86 +127,146 @@ def toto_ops_contender(market: Market) -> Callable[[], NDArray[np.float32]]:
 
 
 def ta_lib_contender(market: Market) -> Callable[[], NDArray[np.float32]]:
-    """The same 34 columns with bare TA-Lib and NumPy on the arrays of one symbol after the other, `[A, T, 34]`."""
-    import talib
-
-    bars, universe, config = market.bars(), market.universe(), FeatureConfig()
-    split = {name: bars[name].to_numpy().reshape(market.symbols, -1) for name in ("high", "low", "close", "volume")}
-    calendar = calendar_rows(bars["open_time"], universe).astype(np.int64).reshape(market.symbols, -1)
-    column = {name: i for i, name in enumerate(STATE_FEATURES)}
-    health, regime, window = config.health, config.regime, config.health.window
-
-    def share(flags: NDArray[np.bool_], present: NDArray[np.int64]) -> NDArray[np.float64]:
-        total = np.cumsum(flags)
-        total[window:] -= total[:-window].copy()
-        return total / present
-
-    def one(a: int, out: NDArray[np.float32]) -> None:
-        high, low, close, volume = (split[name][a] for name in ("high", "low", "close", "volume"))
-        returns = np.diff(np.log(close))
-        for lag in range(RETURN_LAGS):
-            out[lag + 1 :, lag] = returns[: len(returns) - lag]
-        out[:, column["rsi"]] = talib.RSI(close, 14) / 100
-        out[:, column["macd_signal"]] = talib.MACD(close, 12, 26, 9)[1] / close
-        upper, middle, lower = talib.BBANDS(close, 20, 2.0, 2.0)
-        out[:, column["bollinger_width"]] = (upper - lower) / middle
-        out[:, column["volume_ratio"]] = np.clip(volume / talib.SMA(volume, 20), 0, 10)
-        level = np.log(np.maximum(talib.STDDEV(returns, regime.window), 1e-6))
-        unusual = level - talib.SMA(level, regime.history)
-        margin = np.maximum(regime.threshold * talib.STDDEV(level, regime.history), np.log1p(regime.minimum_change))
-        out[1:, column["regime_low"]] = unusual < -margin
-        out[1:, column["regime_high"]] = unusual > margin
-        out[1:, column["regime_normal"]] = np.abs(unusual) <= margin
-        size = np.abs(returns)
-        present = np.minimum(np.arange(1, len(close) + 1), window)
-        expected = calendar[a] - calendar[a][np.maximum(0, np.arange(len(close)) - window + 1)] + 1
-        jump, stale = np.zeros((2, len(close)), dtype=bool)
-        jump[2:] = size[1:] > health.jump_multiple * talib.SMA(size, window)[:-1]
-        stale[1:] = (size == 0) & (high[1:] == low[1:])
-        shares = (1 - present / expected, share(volume <= 0, present), share(stale, present), share(jump, present), 1.0)
-        lost = sum(
-            fault.weight * np.minimum(1, part / fault.intolerable) for fault, part in zip(health.faults, shares, strict=True)
-        )
-        out[:, column["data_health"]] = 1 - lost / sum(fault.weight for fault in health.faults)
+    """The same states `[T, A, 34]` with bare TA-Lib and NumPy on the arrays of one symbol after the other."""
+    symbols = _arrays(market)
+    universe, config = market.universe(), FeatureConfig()
 
     def run() -> NDArray[np.float32]:
-        out = np.zeros((market.symbols, market.length, len(STATE_FEATURES)), dtype=np.float32)
-        for a in range(market.symbols):
-            one(a, out[a])
-        return out
+        grid = np.unique(np.concatenate([symbol["open_time"] for symbol in symbols]))
+        out = np.zeros((len(grid), len(symbols), len(STATE_FEATURES)), dtype=np.float32)
+        for a, symbol in enumerate(symbols):
+            calendar = calendar_rows(pl.Series(symbol["open_time"]).cast(MOMENT), universe).astype(np.int64)
+            rows = _ta_lib_states(symbol, calendar, config)
+            complete = np.isfinite(rows).all(axis=1)
+            out[np.searchsorted(grid, symbol["open_time"])[complete], a] = rows[complete]
+        return out[_first_complete(out) :]
 
     return run
 
 
-def stockstats_contender(market: Market) -> Callable[[], object]:
-    """Returns and the four indicators alone (no regimes, health or states) with stockstats, one symbol after the other."""
+def ta_lib_unaligned_contender(market: Market) -> Callable[[], list[NDArray[np.float32]]]:
+    """The same columns, but each symbol left to itself: nothing aligned by time, calendar positions given."""
+    symbols = _arrays(market)
+    universe, config = market.universe(), FeatureConfig()
+    calendars = [calendar_rows(pl.Series(symbol["open_time"]).cast(MOMENT), universe).astype(np.int64) for symbol in symbols]
+
+    def run() -> list[NDArray[np.float32]]:
+        return [_ta_lib_states(symbol, calendar, config) for symbol, calendar in zip(symbols, calendars, strict=True)]
+
+    return run
+
+
+def stockstats_contender(market: Market) -> Callable[[], NDArray[np.float32]]:
+    """States `[T, A, 34]` with stockstats and pandas, one symbol after the other, aligned by a pandas reindex."""
     import pandas as pd
     from stockstats import StockDataFrame
 
-    columns = ["open", "high", "low", "close", "volume"]
-    frames = [table.select(columns).to_pandas() for table in market.bars().partition_by("symbol", maintain_order=True)]
+    frames = {
+        key[0]: table.drop("symbol").to_pandas() for key, table in market.bars().partition_by("symbol", as_dict=True).items()
+    }
+    universe, config = market.universe(), FeatureConfig()
+    regime, health = config.regime, config.health
 
     def one(frame: pd.DataFrame) -> pd.DataFrame:
-        stock = StockDataFrame.retype(frame.copy())
-        log_return = np.log(stock["close"]).diff()
-        lagged = {f"return_{lag}": log_return.shift(lag - 1) for lag in range(1, RETURN_LAGS + 1)}
-        return pd.DataFrame(
-            lagged
-            | {
-                "rsi": stock["rsi_14"] / 100,
-                "macd_signal": stock["macds"] / stock["close"],
-                "bollinger_width": (stock["boll_ub"] - stock["boll_lb"]) / stock["boll"],
-                "volume_ratio": (stock["volume"] / stock["volume_20_sma"]).clip(0, 10),
-            }
-        ).astype(np.float32)
+        stock = StockDataFrame.retype(frame[["open", "high", "low", "close", "volume"]].copy())
+        close = frame["close"]
+        returns = np.log(close).diff()
+        columns = {f"return_{lag}": returns.shift(lag - 1) for lag in range(1, RETURN_LAGS + 1)}
+        columns["rsi"] = stock["rsi_14"] / 100
+        columns["macd_signal"] = stock["macds"] / close
+        columns["bollinger_width"] = (stock["boll_ub"] - stock["boll_lb"]) / stock["boll"]
+        columns["volume_ratio"] = (frame["volume"] / stock["volume_20_sma"]).clip(0, 10)
+        columns |= dict.fromkeys(ACCOUNT_FEATURES, 0.0)
+        level = np.log(returns.rolling(regime.window).std(ddof=0).clip(lower=1e-6))
+        history = level.rolling(regime.history, min_periods=regime.minimum_history)
+        unusual = (level - history.mean()) / (regime.threshold * history.std(ddof=0)).clip(lower=np.log1p(regime.minimum_change))
+        columns |= {"regime_low": unusual < -1, "regime_normal": unusual.abs() <= 1, "regime_high": unusual > 1}
+        calendar = pd.Series(calendar_rows(pl.Series(frame["open_time"]).cast(MOMENT), universe).astype(np.int64))
+        size = returns.abs()
+        usual = size.rolling(health.window, min_periods=health.jump_history).mean().shift(1)
+        faults = (frame["volume"] <= 0, (size == 0) & (frame["high"] == frame["low"]), size > health.jump_multiple * usual)
+        span = calendar - calendar.shift(health.window - 1).fillna(calendar.iloc[0]) + 1
+        present = span.index.to_series().add(1).clip(upper=health.window)
+        shares = (1 - present / span, *(fault.rolling(health.window, min_periods=1).mean() for fault in faults), 1.0)
+        columns["data_health"] = 1 - _weighted(shares, config)
+        columns |= dict.fromkeys(SENTIMENT_FEATURES, 0.0)
+        return pd.DataFrame(columns).set_index(frame["open_time"]).astype(np.float32)
 
-    def run() -> object:
-        return [one(frame) for frame in frames]
+    def run() -> NDArray[np.float32]:
+        together = pd.concat({name: one(frame) for name, frame in frames.items()}, names=["symbol"]).swaplevel()
+        grid = pd.MultiIndex.from_product([together.index.levels[0], sorted(frames)])
+        values = together.dropna().reindex(grid, fill_value=0.0).to_numpy()
+        out = values.reshape(-1, len(frames), len(STATE_FEATURES))
+        return out[_first_complete(out) :]
 
     return run
 
 
-CONTENDERS = {"toto-ops": toto_ops_contender, "TA-Lib": ta_lib_contender, "stockstats": stockstats_contender}
+def _arrays(market: Market) -> list[dict[str, NDArray[np.generic]]]:
+    names = ("open_time", "high", "low", "close", "volume")
+    tables = market.bars().partition_by("symbol", maintain_order=True)
+    return [{name: table[name].to_physical().to_numpy().copy() for name in names} for table in tables]
+
+
+def _ta_lib_states(symbol: dict[str, NDArray[Any]], calendar: NDArray[np.int64], config: FeatureConfig) -> NDArray[np.float32]:
+    """States `[T, 34]` of one symbol, NaN where a look-back is incomplete."""
+    import talib
+
+    high, low, close, volume = (symbol[name] for name in ("high", "low", "close", "volume"))
+    regime, health, window = config.regime, config.health, config.health.window
+    column = {name: i for i, name in enumerate(STATE_FEATURES)}
+    out = np.zeros((len(close), len(STATE_FEATURES)), dtype=np.float32)
+    returns = np.diff(np.log(close), prepend=np.nan)
+    for lag in range(RETURN_LAGS):
+        out[:lag, lag] = np.nan
+        out[lag:, lag] = returns[: len(returns) - lag]
+    out[:, column["rsi"]] = talib.RSI(close, 14) / 100
+    out[:, column["macd_signal"]] = talib.MACD(close, 12, 26, 9)[1] / close
+    upper, middle, lower = talib.BBANDS(close, 20, 2.0, 2.0)
+    out[:, column["bollinger_width"]] = (upper - lower) / middle
+    out[:, column["volume_ratio"]] = np.clip(volume / talib.SMA(volume, 20), 0, 10)
+
+    # TA-Lib has no windows that grow, so regimes begin with a full history instead of the minimum one.
+    level = np.log(np.maximum(talib.STDDEV(returns, regime.window), 1e-6))
+    margin = np.maximum(regime.threshold * talib.STDDEV(level, regime.history), np.log1p(regime.minimum_change))
+    unusual = (level - talib.SMA(level, regime.history)) / margin
+    out[:, column["regime_low"]] = unusual < -1
+    out[:, column["regime_normal"]] = np.abs(unusual) <= 1
+    out[:, column["regime_high"]] = unusual > 1
+
+    size = np.abs(returns)
+    present = np.minimum(np.arange(1, len(close) + 1), window)
+    expected = calendar - calendar[np.maximum(0, np.arange(len(close)) - window + 1)] + 1
+    jump = np.zeros(len(close), dtype=bool)
+    jump[1:] = size[1:] > health.jump_multiple * talib.SMA(size, window)[:-1]
+    faults = (volume <= 0, (size == 0) & (high == low), jump)
+    shares = (1 - present / expected, *(_trailing(fault, window) / present for fault in faults), 1.0)
+    out[:, column["data_health"]] = 1 - _weighted(shares, config)
+    return out
+
+
+def _trailing(flags: NDArray[np.bool_], window: int) -> NDArray[np.int64]:
+    total = np.cumsum(flags)
+    total[window:] -= total[:-window].copy()
+    return total
+
+
+def _weighted(shares: tuple[Any, ...], config: FeatureConfig) -> Any:
+    faults = config.health.faults
+    lost = sum(fault.weight * np.minimum(1, share / fault.intolerable) for fault, share in zip(faults, shares, strict=True))
+    return lost / sum(fault.weight for fault in faults)
+
+
+def _first_complete(states_: NDArray[np.float32]) -> int:
+    return int(states_.any(axis=(1, 2)).argmax())
+
+
+CONTENDERS: dict[str, Callable[[Market], Callable[[], object]]] = {
+    "toto-ops": toto_ops_contender,
+    "TA-Lib": ta_lib_contender,
+    "TA-Lib, unaligned": ta_lib_unaligned_contender,
+    "stockstats": stockstats_contender,
+}
 
 
 def measure(contender: str, market: Market, repeats: int) -> Measured:
@@ -229,8 +292,7 @@ def check_same_outputs(market: Market) -> float:
     AssertionError
         If any other feature differs by more than float32 explains, or more than one regime in 10,000 does.
     """
-    ours = toto_ops_contender(market)().swapaxes(0, 1)[:, -1000:]
-    theirs = ta_lib_contender(market)()[:, -1000:]
+    ours, theirs = (contender(market)()[-500:] for contender in (toto_ops_contender, ta_lib_contender))
     difference = np.abs(ours - theirs).max(axis=(0, 1))
     smooth = [i for i, name in enumerate(STATE_FEATURES) if not name.startswith("regime")]
     regimes = [i for i, name in enumerate(STATE_FEATURES) if name.startswith("regime")]

@@ -8,12 +8,16 @@ universe's `rates.cash` says, inside the simulation.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from toto_ops.configuration import StrictModel
 from toto_ops.evaluation.bootstrap import BootstrapConfig, Estimate, Statistic, block_estimate
-from toto_ops.simulation.backtest import BacktestResult
+
+if TYPE_CHECKING:  # evidence is read by the command line, which must not wait for torch
+    from toto_ops.simulation.backtest import BacktestResult
 
 Array = NDArray[np.float64]
 

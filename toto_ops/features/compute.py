@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import pairwise
 
-import numpy as np
 import polars as pl
 
 from toto_ops.configuration import StrictModel
@@ -22,9 +20,6 @@ FEATURE_SCHEMA = pl.Schema(
     | dict.fromkeys(MARKET_FEATURES, pl.Float32())
 )
 """What `compute_features` returns."""
-
-PIECE = 131_072
-"""Bars worked on at a time, at least one symbol."""
 
 
 class FeatureConfig(StrictModel):
@@ -60,24 +55,12 @@ def compute_features(
         If the bars of a symbol are scattered or not in order.
     """
     table = _with_blocks(with_sentiment(bars, sentiment, config.sentiment))
-    table = table.with_columns(data_health(table, universe, config.health))
-    return pl.concat(_features(piece, config) for piece in _pieces(table))
-
-
-def _features(table: pl.DataFrame, config: FeatureConfig) -> pl.DataFrame:
-    table = table.with_columns(log_return().alias(LOG_RETURN))
+    table = table.with_columns(data_health(table, universe, config.health), log_return().alias(LOG_RETURN))
     table = table.with_columns(moves(), *smoothed(), volatility(config.regime))
     table = table.with_columns(log_volatility(config.regime))
     table = table.with_columns(*usual_volatility(config.regime))
     table = table.with_columns(*lagged_returns(), *indicators(), *regimes(config.regime))
     return table.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_SCHEMA.items())
-
-
-def _pieces(table: pl.DataFrame) -> list[pl.DataFrame]:
-    """Whole symbols, about `PIECE` bars at a time: fresh memory for a million bars would cost more than the arithmetic."""
-    ends = np.append(table["first"].arg_true().to_numpy(), table.height)
-    cuts = np.unique(ends[np.searchsorted(ends, np.arange(0, table.height + PIECE, PIECE)).clip(max=len(ends) - 1)])
-    return [table.slice(start, end - start) for start, end in pairwise(cuts.tolist())] or [table]
 
 
 def _with_blocks(bars: pl.DataFrame) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str
     return value_hash(
         {
             "bars": snapshot.bars_ref(symbol).inputs_hash,
-            "sentiment": file_digest(sentiment) if sentiment else None,
+            "sentiment": [file_digest(sentiment), universe.source] if sentiment else None,
             "calendar": [universe.calendar, universe.bar],
             "config": FeatureConfig(),
             "version": FEATURES_VERSION,

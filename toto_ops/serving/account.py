@@ -28,8 +28,8 @@ class AccountQuery(StrictModel):
     """
 
     position: float = Field(default=0.0, ge=-1.0, le=1.0)
-    leverage: float | None = Field(default=None, ge=0.0)
-    cash: float | None = None
+    leverage: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    cash: float | None = Field(default=None, allow_inf_nan=False)
     days_since_trade: float | None = Field(default=None, ge=0.0)
 
     def features(self, asked: int, symbols: int, w_max: float) -> NDArray[np.float32]:

@@ -52,6 +52,19 @@ def test_a_contrary_challenger_is_inferior_and_a_better_one_is_not(compared, can
     assert better.difference.low > 0
 
 
+def test_a_champion_that_stands_still_can_be_replaced_by_one_that_earns_and_by_no_other(compared, candidate, gates):
+    idle = candidate("champion", idle=True)
+    assert champion_criterion(compared(candidate("bc"), idle), gates.champion).verdict == "pass"
+    loser = compared(candidate("bc", contrary=True), idle)
+    assert champion_criterion(loser, gates.champion).verdict == "fail"
+    assert loser.champion_sharpe.value == 0.0
+
+
+def test_bars_the_challenger_knows_do_not_count_either(compared, candidate, panel):
+    known = panel.close_time[-101].astype(object).replace(tzinfo=UTC)
+    assert compared(candidate("bc", knows_until=known), candidate("champion")).bars == 99
+
+
 def test_models_that_were_fitted_to_nothing_are_compared_on_everything(compared, candidate, panel):
     assert compared(candidate("bc"), candidate("champion")).bars == panel.rows - 1
 

@@ -72,6 +72,17 @@ def test_everyone_is_shown_in_the_order_of_their_roles(judged, candidate):
     assert all(shown.actions is None for shown in evidence.candidates if shown.role == "benchmark")
 
 
+def test_imitation_is_gated_on_the_test_span_and_its_gap_taken_from_the_others(judged, candidate, panel, splits):
+    features = panel.features.copy()
+    features[panel.close_time > np.datetime64(splits.train.until.replace(tzinfo=None))] = 0.0
+    imitated = judged(
+        bars=replace(panel, features=features), challenger=candidate("bc", accuracy="imitation", contrary=True)
+    ).imitation
+    assert imitated.train_accuracy < 0.5
+    assert (imitated.validation_accuracy, imitated.accuracy.value, imitated.majority_share) == (1.0, 1.0, 1.0)
+    assert imitated.gap.value == imitated.train_accuracy - 1.0
+
+
 def test_an_ineligible_candidate_is_never_gated(judged, candidate):
     alone = judged()
     beside_a_better_one = judged(ineligible=[candidate("ppo")])

@@ -258,3 +258,10 @@ def test_no_newest_close_is_made_up_where_nothing_can_be_read(csv_universe, feed
 def test_the_bundled_sample_stands_at_its_newest_close(bundled_universes, name, newest):
     universe = bundled_universes[name]
     assert newest_close(open_source(universe), universe, universe.symbols) == newest.replace(tzinfo=UTC)
+
+
+def test_a_retraining_lists_the_bars_it_stored_and_none_of_a_quarantined_symbol(ingest, feed, store, csv_universe, sound_bars):
+    feed("GOOD", sound_bars)
+    feed("BAD", sound_bars.reverse())
+    _, snapshot = ingest("r")
+    assert set(Retraining(store, csv_universe.name, "r").refs()) == {snapshot.bars_ref("GOOD")}

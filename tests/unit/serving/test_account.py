@@ -43,7 +43,19 @@ def test_what_is_not_said_follows_from_the_position(position, w_max):
     np.testing.assert_allclose(features[2], 1 - position * w_max, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"position": 1.5}, {"leverage": -1}, {"days_since_trade": -1}, {"positon": 0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"position": 1.5},
+        {"position": math.nan},
+        {"leverage": -1},
+        {"leverage": math.inf},
+        {"cash": math.nan},
+        {"cash": -math.inf},
+        {"days_since_trade": -1},
+        {"positon": 0.1},
+    ],
+)
 def test_an_impossible_account_is_refused(wrong):
     with pytest.raises(ValidationError):
         AccountQuery(**wrong)

@@ -70,6 +70,11 @@ class TestTiming:
         result = backtest(MarketPath.of(panel, column(2.0, HOLD, HOLD)).panel, act_from_table, rules)
         assert result.interest.tolist() == pytest.approx([0.0, 0.0, 0.0675 * 3 / 365])
 
+    def test_a_symbol_that_pauses_at_the_end_of_a_span_is_not_liquidated(self) -> None:
+        panel = make_panel(column(10, 10, GONE, GONE), column(10, 6, GONE, GONE), ended=np.array([False]))
+        result = backtest(MarketPath.of(panel, column(1.0, HOLD, HOLD, HOLD)).panel, act_from_table, make_rules())
+        assert result.weights[:, 0].tolist() == pytest.approx([0.0, 1.0, 1.0, 1.0])
+
     def test_an_ended_symbol_is_liquidated_at_its_last_close_and_not_asked_about(self) -> None:
         panel = make_panel(column(10, 10, GONE, GONE), column(10, 6, GONE, GONE), ended=np.array([True]))
         result = backtest(MarketPath.of(panel, column(1.0, HOLD, HOLD, HOLD)).panel, act_from_table, make_rules(cost_rate=0.01))

@@ -126,6 +126,17 @@ def test_a_damaged_checkpoint_stops_the_training(tmp_path: Path) -> None:
         train(tmp_path, lesson())
 
 
+def test_a_best_checkpoint_of_a_slower_twin_is_not_taken_for_the_best(tmp_path: Path) -> None:
+    trained = train(tmp_path, lesson())
+    stored = load_checkpoint(tmp_path / "best.safetensors", Progress)
+    assert stored is not None
+    assert trained.progress.best > 0
+    early = stored[1].model_copy(update={"epochs": stored[1].epochs[:1]})
+    save_checkpoint(tmp_path / "best.safetensors", stored[0], early)
+    with pytest.raises(StorageError, match="does not hold the best epoch"):
+        train(tmp_path, lesson())
+
+
 def test_it_stops_once_the_validation_loss_has_not_fallen_for_so_long(tmp_path: Path) -> None:
     config = QUICK.model_copy(update={"epochs": 60, "patience": 3, "learning_rate": 0.05})
     trained = train(tmp_path, lesson(config, nonsense=True))
