@@ -105,19 +105,27 @@ def _retrain_locked(
 
     _settle_unfinished_runs(instance, universe)
     assessment = assess(project, universe)
-    if not assessment.stale and not force:
+    if not assessment.stale and not force and _stands_at(project, universe, as_of):
         return Launch(universe.name, "up_to_date", assessment.reason)
     reconcile_partitions(instance, universe, assessment.symbols)
     tags = {
         **range_tags(instance, universe),
         UNIVERSE_TAG: universe.name,
         LAUNCHER_TAG: _launcher(),
-        "toto/reason": (assessment.reason if assessment.stale else "forced")[:200],
+        "toto/reason": (assessment.reason if assessment.stale else "asked for")[:200],
     }
     if as_of is not None:
         tags[AS_OF_TAG] = as_of.isoformat()
     run_id, success, failures = _execute(instance, universe, tags, on_event)
     return Launch(universe.name, "retrained" if success else "failed", tags["toto/reason"], run_id, failures)
+
+
+def _stands_at(project: Project, universe: Universe, as_of: datetime | None) -> bool:
+    """Whether the last retraining stood at the moment now asked for; any does when none is asked for."""
+    from toto_ops.pipeline.retraining_decision import last_retraining
+
+    last = last_retraining(project, universe)
+    return as_of is None or (last is not None and project.retraining(universe, last[0]).as_of == as_of)
 
 
 def _execute(

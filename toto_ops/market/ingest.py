@@ -106,10 +106,10 @@ def _ingested(source: BarSource, retraining: Retraining, universe: Universe, sym
         return _quarantined(report.with_error(error))
     # In the index like every other artefact: `latest`, which the next ingest appends to, follows the index.
     retraining.record(update.ref)
-    return IngestResult(_included(report, update), report, update.change)
+    return IngestResult(_included(report, update, _train_folder_until(source, universe, symbol)), report, update.change)
 
 
-def _included(report: QualityReport, update: BarsUpdate) -> SnapshotEntry:
+def _included(report: QualityReport, update: BarsUpdate, train_folder_until: datetime | None) -> SnapshotEntry:
     return SnapshotEntry(
         symbol=report.symbol,
         status="included",
@@ -119,6 +119,7 @@ def _included(report: QualityReport, update: BarsUpdate) -> SnapshotEntry:
         rows=len(update.bars),
         first_close=update.bars["close_time"][0],
         last_close=update.bars["close_time"][-1],
+        train_folder_until=train_folder_until,
         ended=report.ended,
     )
 
@@ -133,6 +134,14 @@ def _quarantined(report: QualityReport) -> IngestResult:
 def _membership_start(universe: Universe, symbol: str) -> datetime | None:
     first_day = membership_of(universe, symbol).from_
     return None if first_day is None else datetime.combine(first_day, time(0), UTC)
+
+
+def _train_folder_until(source: BarSource, universe: Universe, symbol: str) -> datetime | None:
+    stamp = source.last_train_stamp(symbol)
+    if stamp is None:
+        return None
+    close = bar_times(pl.Series([stamp]), universe)["close_time"].item()
+    return close if isinstance(close, datetime) else None
 
 
 def _last_close(source: BarSource, universe: Universe, symbol: str) -> datetime | None:

@@ -6,6 +6,7 @@ content. A quarantined symbol is listed with its reason and takes no part, whate
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime
@@ -31,9 +32,9 @@ class SnapshotEntry(StrictModel):
     rows: int = 0
     first_close: AwareDatetime | None = None
     last_close: AwareDatetime | None = None
+    train_folder_until: AwareDatetime | None = None
+    """Close of the last bar in the source's `train/` folder, where it keeps test bars apart."""
     ended: bool = False
-    health: float = 0.0
-    """Mean data health index over the symbol's bars."""
 
 
 class Snapshot(VersionedModel):
@@ -58,6 +59,12 @@ class Snapshot(VersionedModel):
     def data_hash(self) -> str:
         """Identity of the data alone: the same for two retrainings over the same bars."""
         return value_hash({entry.symbol: entry.inputs_hash for entry in self.entries if entry.status == "included"})
+
+    @property
+    def train_folders_until(self) -> datetime | None:
+        """Close of the newest bar in any `train/` folder; None for a source that does not keep test bars apart."""
+        moments = [entry.train_folder_until for entry in self.entries if entry.train_folder_until is not None]
+        return max(moments) if moments else None
 
     @property
     def coverage(self) -> float:

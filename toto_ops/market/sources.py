@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,10 @@ class BarSource(Protocol):
         BarDataError
             If this symbol is absent or cannot be read; other symbols are not concerned.
         """
+        ...
+
+    def last_train_stamp(self, symbol: str) -> datetime | None:
+        """Stamp of the last bar meant for development, where the source keeps the test bars apart; else None."""
         ...
 
     def fingerprint(self, symbol: str) -> str:
@@ -116,6 +121,12 @@ class CsvFolders:
         for path in later:
             bars = _continued(bars, read_bars_csv(path, self.timezone), path)
         return bars
+
+    def last_train_stamp(self, symbol: str) -> datetime | None:
+        """Stamp of the last bar in `train/`; None without such a folder, or where `symbol` is not in it."""
+        train = [path for path in self._paths(symbol) if len(self.parts) > 1 and path.parent == self.parts[0]]
+        last = read_bars_csv(train[0], self.timezone)["timestamp"].max() if train else None
+        return last if isinstance(last, datetime) else None
 
     def fingerprint(self, symbol: str) -> str:
         """Hash of the bytes of the symbol's files."""

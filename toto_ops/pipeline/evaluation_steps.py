@@ -15,7 +15,7 @@ from toto_ops.pipeline.offline_steps import money_settings
 from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.stored_policies import read_policy
-from toto_ops.pipeline.versions import EVALUATION_VERSION
+from toto_ops.pipeline.versions import DECISIONS_VERSION, EVALUATION_VERSION
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.retraining import Retraining
 from toto_ops.training.lines import LINES
@@ -62,7 +62,8 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
 
     panel, panel_ref = panel_of(retraining)
     candidates = tuple(_candidate(retraining, line.name) for line in LINES)
-    challenger = choose_challenger(candidates, panel, universe, splits_of(project, panel))
+    splits = splits_of(project, retraining, universe)
+    challenger = choose_challenger(candidates, panel, universe, splits)
     champion = champion_candidate(project, universe, challenger)
     inputs = value_hash(
         {
@@ -71,7 +72,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
             "champion": champion.manifest.inputs_hash if champion else None,
             "strategy": project.strategy,
             "gates": project.gates(universe),
-            "splits": project.training.splits,
+            "splits": splits,
             "money": money_settings(universe),
             "universe": [universe.periods_per_year, universe.adjustment],
             "version": EVALUATION_VERSION,
@@ -112,9 +113,16 @@ def fallback_candidate(project: Project, retraining: Retraining, universe: Unive
         symbols=panel.symbols,
         architecture=policy.architecture,
         config=project.strategy.model_dump(mode="json"),
-        inputs_hash=value_hash({"strategy": project.strategy, "money": money_settings(universe)}),
+        inputs_hash=value_hash(
+            {
+                "strategy": project.strategy,
+                "money": money_settings(universe),
+                "knows_until": splits.train.until.isoformat(),
+                "version": DECISIONS_VERSION,
+            }
+        ),
         data_hash=snapshot_of(project, retraining, universe).data_hash,
-        code_version=EVALUATION_VERSION,
+        code_version=DECISIONS_VERSION,
         knows_until=splits.train.until,
     )
     return Candidate(policy, manifest)
@@ -153,7 +161,7 @@ def _judge(project: Project, retraining: Retraining, universe: Universe, contest
     from toto_ops.training.ledger import TrialLedger
 
     panel, _ = panel_of(retraining)
-    splits = splits_of(project, panel)
+    splits = splits_of(project, retraining, universe)
     manifest = contest.challenger.manifest
     ledger = TrialLedger(retraining.store, universe.name)
     _log_opening(ledger, retraining, manifest, splits)

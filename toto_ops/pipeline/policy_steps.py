@@ -17,7 +17,6 @@ from toto_ops.training.lines import line as line_named
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.features.panel import Panel
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.training.line import TrainedPolicy
     from toto_ops.training.splits import Splits
@@ -32,11 +31,17 @@ class PolicyMade:
     reused: bool
 
 
-def splits_of(project: Project, panel: Panel) -> Splits:
-    """The spans of a universe: one set for every symbol, line and scaler."""
+def splits_of(project: Project, retraining: Retraining, universe: Universe) -> Splits:
+    """The spans of a universe: one set for every symbol, line and scaler.
+
+    By share of the span, unless `training.yaml` gives explicit windows or the source keeps its test bars in a folder of
+    their own; then train and validation share what comes before, in their configured proportion.
+    """
     from toto_ops.training.splits import make_splits
 
-    return make_splits(panel.close_time, project.training.splits)
+    panel, _ = panel_of(retraining)
+    boundary = snapshot_of(project, retraining, universe).train_folders_until
+    return make_splits(panel.close_time, project.training.splits.with_test_after(boundary, panel.close_time))
 
 
 def train_line(project: Project, retraining: Retraining, universe: Universe, line_name: str) -> PolicyMade:
@@ -47,7 +52,7 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     line = line_named(line_name)
     asset = f"{line.name}_policy"
     panel, panel_ref = panel_of(retraining)
-    config = project.training.of(line)
+    config, splits = project.training.of(line), splits_of(project, retraining, universe)
     datasets = (
         {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols}
         if "offline_dataset" in line.upstream
@@ -59,7 +64,7 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
             "panel": panel_ref.content_hash,
             "datasets": {symbol: ref.content_hash for symbol, ref in datasets.items()},
             "config": config,
-            "splits": project.training.splits,
+            "splits": splits,
             "rules": money_settings(universe),
             "version": line.code_version,
         }
@@ -88,7 +93,7 @@ def _train(project: Project, retraining: Retraining, universe: Universe, line_na
     torch.set_num_threads(project.settings.torch_threads)
     line = line_named(line_name)
     panel, _ = panel_of(retraining)
-    splits = splits_of(project, panel)
+    splits = splits_of(project, retraining, universe)
     known = Span(after=splits.train.after, until=splits.validation.until)
     needs_decisions = "offline_dataset" in line.upstream
     datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if needs_decisions else {}

@@ -57,7 +57,7 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     challenger = project.registry.offer_challenger(
         Submission(policy, manifest, evidence.retrain_id, observations, evidence, tags)
     )
-    ensemble = fallback_candidate(project, retraining, universe, panel, splits_of(project, panel))
+    ensemble = fallback_candidate(project, retraining, universe, panel, splits_of(project, retraining, universe))
     fallback = project.registry.register_fallback(
         Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))
     )

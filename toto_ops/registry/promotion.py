@@ -158,12 +158,7 @@ def evidence_of(registry: ModelRegistry, version: RegisteredVersion) -> Evidence
 
 
 def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion, champion: RegisteredVersion | None) -> None:
-    if candidate.rolled_back_at is not None:
-        raise PromotionError(
-            f"was rolled back on {candidate.rolled_back_at:%Y-%m-%d %H:%M} UTC",
-            where=candidate.label,
-            remedy="retrain; a model that was withdrawn does not come back by itself",
-        )
+    _require_not_withdrawn(registry, candidate)
     evidence = evidence_of(registry, candidate)
     folder = registry.files(candidate)
     manifest = PolicyManifest.model_validate_json((folder / "policy.json").read_text())
@@ -173,6 +168,18 @@ def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion,
         raise PromotionError(f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report")
     _require_judged_since(registry, evidence, candidate, champion)
     _require_answers(folder, candidate)
+
+
+def _require_not_withdrawn(registry: ModelRegistry, candidate: RegisteredVersion) -> None:
+    """A policy that was withdrawn stays so under whatever version new evidence registers it as."""
+    for version in registry.versions(candidate.name):
+        if version.rolled_back_at is not None and version.inputs_hash == candidate.inputs_hash:
+            same = "" if version.version == candidate.version else f" as version {version.version}"
+            raise PromotionError(
+                f"was rolled back on {version.rolled_back_at:%Y-%m-%d %H:%M} UTC{same}",
+                where=candidate.label,
+                remedy="retrain on newer bars or another configuration; a model that was withdrawn does not come back by itself",
+            )
 
 
 def _require_judged_since(

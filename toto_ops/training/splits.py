@@ -31,6 +31,18 @@ class SplitConfig(StrictModel):
             raise ValueError("give both train_until and validation_until, or neither")
         return self
 
+    def with_test_after(self, boundary: datetime | None, close_time: NDArray[np.datetime64]) -> SplitConfig:
+        """These settings with the test span after `boundary`, where a source keeps test bars apart.
+
+        Train and validation share what closes by then in their configured proportion. Explicit windows stay as they
+        are, and so does everything without a boundary.
+        """
+        if boundary is None or self.train_until is not None:
+            return self
+        start = _aware(close_time[0])
+        train_until = start + (boundary - start) * (self.train / (self.train + self.validation))
+        return self.model_copy(update={"train_until": train_until, "validation_until": boundary})
+
 
 class Span(StrictModel):
     """Bars whose close lies in `(after, until]`."""

@@ -265,3 +265,19 @@ def test_a_retraining_lists_the_bars_it_stored_and_none_of_a_quarantined_symbol(
     feed("BAD", sound_bars.reverse())
     _, snapshot = ingest("r")
     assert set(Retraining(store, csv_universe.name, "r").refs()) == {snapshot.bars_ref("GOOD")}
+
+
+def test_a_source_with_train_and_test_folders_says_where_training_ends(ingest, csv_universe, sound_bars, tmp_path):
+    for part, bars in (("train", sound_bars.head(400)), ("test", sound_bars.slice(400))):
+        (tmp_path / "feed" / part).mkdir()
+        bars.write_csv(tmp_path / "feed" / part / "AAPL.csv")
+    _, snapshot = ingest("one")
+    entry = snapshot.entry("AAPL")
+    assert entry.rows == len(sound_bars)
+    closes = with_bar_times(sound_bars, csv_universe)["close_time"]
+    assert entry.train_folder_until == snapshot.train_folders_until == closes[399]
+
+
+def test_a_plain_folder_leaves_the_split_to_the_configuration(ingest, feed, sound_bars):
+    feed("AAPL", sound_bars)
+    assert ingest("one")[1].train_folders_until is None

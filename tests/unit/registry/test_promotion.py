@@ -66,6 +66,18 @@ def test_two_promotions_and_two_rollbacks(registry, universe):
         promote(registry, universe, second)
 
 
+def test_a_withdrawn_policy_does_not_come_back_with_new_evidence(registry, universe):
+    registry.register_fallback(fallback_submission(universe))
+    first = offer(registry, universe, 1)
+    promote(registry, universe, first)
+    rollback(registry, universe)
+    judged_again = offer(registry, universe, 1, sharpe=1.5)
+    assert judged_again != first
+    with pytest.raises(PromotionError, match=f"was rolled back on .* as version {first}"):
+        promote(registry, universe, judged_again)
+    assert incumbent(registry, universe).is_fallback
+
+
 def test_promoting_the_champion_again_changes_nothing(registry, universe):
     version = offer(registry, universe, 1)
     promote(registry, universe, version)

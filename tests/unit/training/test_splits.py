@@ -129,3 +129,19 @@ def test_too_short_a_history_is_an_error_with_a_remedy(count):
 def test_a_configuration_that_cannot_be_meant_is_refused(wrong):
     with pytest.raises(ValidationError):
         SplitConfig(**wrong)
+
+
+def test_a_source_that_keeps_test_bars_apart_decides_where_the_test_span_begins():
+    closes = daily(101)
+    config = unprotected().with_test_after(day(60), closes)
+    train, validation, test = split_rows(closes, make_splits(closes, config))
+    assert test == list(range(61, 101))
+    assert train == list(range(50))  # 70 : 15 of the days before
+    assert validation == list(range(50, 61))
+
+
+def test_without_such_a_source_or_with_explicit_windows_nothing_changes():
+    closes = daily(101)
+    assert unprotected().with_test_after(None, closes) == unprotected()
+    explicit = unprotected(train_until=day(10), validation_until=day(20))
+    assert explicit.with_test_after(day(60), closes) == explicit
