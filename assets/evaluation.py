@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.metadata import picture
+from assets.metadata import picture, table
 from assets.partitions import asset_key
 from assets.resources import TotoOps
 from toto_ops.training.lines import LINES
@@ -29,19 +29,20 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
         ],
     )
     def evaluation_report(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
-        from toto_ops.evaluation.report import criteria_table, performance_table
+        from toto_ops.evaluation.report import performance_table
         from toto_ops.pipeline.evaluation_steps import evaluate
+        from toto_ops.pipeline.outcome import CriterionOutcome
 
         judged = evaluate(toto.project(), toto.retraining(context, universe), universe)
         evidence = judged.evidence
-        gates = dg.MetadataValue.md(criteria_table(evidence))
+        gates = table([CriterionOutcome.of(gate).model_dump() for gate in evidence.criteria])
         failed = ", ".join(row.name for row in evidence.failures)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
                 "verdict": evidence.verdict,
                 "challenger": evidence.line,
-                "report": dg.MetadataValue.url(judged.report.as_uri()),
+                "report": dg.MetadataValue.path(str(judged.report)),
                 "gates": gates,
                 "contestants": dg.MetadataValue.md(performance_table(evidence)),
                 "minimum_detectable_sharpe": evidence.minimum_detectable_sharpe,

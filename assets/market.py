@@ -7,6 +7,7 @@ import dagster as dg
 from assets.metadata import table
 from assets.partitions import asset_key, symbol_partitions
 from assets.resources import TotoOps, as_of_tag
+from assets.symbol_checks import SymbolCheck, symbol_check_results
 from toto_ops.universes import Universe
 
 GROUP = "market"
@@ -46,7 +47,7 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
         )
         for name, why in ingested.rejected_files.items():
             context.log.warning(f"{name} was left out: {why}")
-        docs = dg.MetadataValue.url((ingested.data_docs / "index.html").as_uri())
+        docs = dg.MetadataValue.path(str(ingested.data_docs / "index.html"))
         for result in ingested.results:
             entry = result.entry
             context.add_asset_metadata(
@@ -66,18 +67,17 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
                 asset_key=key,
                 partition_key=entry.symbol,
             )
-            yield dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name="quality",
-                passed=entry.status == "included",
-                partition=entry.symbol,
-                blocking=False,
-                description="; ".join(entry.reasons or entry.warnings) or "every expectation met",
-                severity=dg.AssetCheckSeverity.ERROR,
-                metadata={"warnings": "; ".join(entry.warnings) or "none", "data_docs": docs},
-            )
-        yield dg.Output(None, output_name=quality.get_python_identifier())
         yield dg.MaterializeResult(asset_key=key)
+        found = [
+            SymbolCheck(
+                entry.symbol,
+                entry.status == "included",
+                "; ".join(entry.reasons or entry.warnings) or "every expectation met",
+                {"warnings": "; ".join(entry.warnings) or "none", "data_docs": docs},
+            )
+            for entry in (result.entry for result in ingested.results)
+        ]
+        yield from symbol_check_results(context, quality, dg.AssetCheckSeverity.ERROR, found)
 
     return bars
 
@@ -136,20 +136,19 @@ def _features(universe: Universe) -> dg.AssetsDefinition:
                 asset_key=key,
                 partition_key=one.symbol,
             )
-            yield dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name="health",
-                passed=one.recent_health >= MINIMUM_HEALTH,
-                partition=one.symbol,
-                blocking=False,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=f"data health index {one.recent_health:.2f} at the newest bar, {one.health:.2f} on average",
-                metadata={"recent_health": one.recent_health, "mean_health": one.health},
-            )
         for symbol in set(context.partition_keys) - {one.symbol for one in made}:
             context.add_asset_metadata({"status": "quarantined"}, asset_key=key, partition_key=symbol)
-        yield dg.Output(None, output_name=health.get_python_identifier())
         yield dg.MaterializeResult(asset_key=key)
+        found = [
+            SymbolCheck(
+                one.symbol,
+                one.recent_health >= MINIMUM_HEALTH,
+                f"data health index {one.recent_health:.2f} at the newest bar, {one.health:.2f} on average",
+                {"recent_health": one.recent_health, "mean_health": one.health},
+            )
+            for one in made
+        ]
+        yield from symbol_check_results(context, health, dg.AssetCheckSeverity.WARN, found)
 
     return features
 

@@ -65,7 +65,7 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
                 "decision": outcome.decision,
                 "serving": outcome.incumbent,
                 "gates": table([row.model_dump() for row in outcome.criteria]),
-                "report": dg.MetadataValue.url(f"file://{outcome.report}"),
+                "report": dg.MetadataValue.path(outcome.report),
             }
         )
 

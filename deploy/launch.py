@@ -17,10 +17,14 @@ from filelock import FileLock, Timeout
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.retraining_decision import assess, last_retraining
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     import dagster as dg
+
+REPLAY = "replay"
+"""Namespace of retrainings that stand at an earlier moment than the last live one."""
 
 LAUNCHER_TAG = "toto/launcher"
 POLL_SECONDS = 0.3
@@ -42,6 +46,7 @@ class Launch:
     """How one universe's launch ended."""
 
     universe: str
+    namespace: str
     status: Literal["retrained", "up_to_date", "failed"]
     reason: str
     retrain_id: str | None = None
@@ -73,6 +78,9 @@ def retrain(
 ) -> Launch:
     """Retrain one universe through Dagster, or say that nothing changed.
 
+    One that is to stand at an earlier moment than the last one is a replay: it has a namespace of its own, so that a
+    model judged on older bars can never come to serve.
+
     Raises
     ------
     BusyError
@@ -101,35 +109,44 @@ def _retrain_locked(
 ) -> Launch:
     from assets.partitions import range_tags, reconcile_partitions
     from assets.resources import AS_OF_TAG, UNIVERSE_TAG
-    from toto_ops.pipeline.retraining_decision import assess
 
     _settle_unfinished_runs(instance, universe)
+    namespace = _namespace(project, universe, as_of)
+    project = Project(project.settings, namespace)
     assessment = assess(project, universe)
     if not assessment.stale and not force and _stands_at(project, universe, as_of):
-        return Launch(universe.name, "up_to_date", assessment.reason)
+        return Launch(universe.name, namespace, "up_to_date", assessment.reason)
     reconcile_partitions(instance, universe, assessment.symbols)
     tags = {
         **range_tags(instance, universe),
         UNIVERSE_TAG: universe.name,
         LAUNCHER_TAG: _launcher(),
+        "toto/namespace": namespace,
         "toto/reason": (assessment.reason if assessment.stale else "asked for")[:200],
     }
     if as_of is not None:
         tags[AS_OF_TAG] = as_of.isoformat()
-    run_id, success, failures = _execute(instance, universe, tags, on_event)
-    return Launch(universe.name, "retrained" if success else "failed", tags["toto/reason"], run_id, failures)
+    run_id, success, failures = _execute(instance, project, universe, tags, on_event)
+    return Launch(universe.name, namespace, "retrained" if success else "failed", tags["toto/reason"], run_id, failures)
+
+
+def _namespace(project: Project, universe: Universe, as_of: datetime | None) -> str:
+    last = last_retraining(project, universe)
+    return REPLAY if as_of is not None and last is not None and as_of < last.as_of else project.namespace
 
 
 def _stands_at(project: Project, universe: Universe, as_of: datetime | None) -> bool:
     """Whether the last retraining stood at the moment now asked for; any does when none is asked for."""
-    from toto_ops.pipeline.retraining_decision import last_retraining
-
     last = last_retraining(project, universe)
-    return as_of is None or (last is not None and project.retraining(universe, last[0]).as_of == as_of)
+    return as_of is None or (last is not None and last.as_of == as_of)
 
 
 def _execute(
-    instance: dg.DagsterInstance, universe: Universe, tags: dict[str, str], on_event: Callable[[StepEvent], None]
+    instance: dg.DagsterInstance,
+    project: Project,
+    universe: Universe,
+    tags: dict[str, str],
+    on_event: Callable[[StepEvent], None],
 ) -> tuple[str, bool, tuple[str, ...]]:
     """Run the job to its end while its events are handed to `on_event`."""
     import dagster as dg
@@ -137,11 +154,12 @@ def _execute(
     from assets.jobs import retrain_job_name
 
     job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
+    run_config = {**QUIET, "resources": {"toto": {"config": {"namespace": project.namespace}}}}
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(instance, universe, tags, done, on_event), daemon=True)
     watcher.start()
     try:
-        with dg.execute_job(job, instance=instance, run_config=QUIET, tags=tags, raise_on_error=False) as result:
+        with dg.execute_job(job, instance=instance, run_config=run_config, tags=tags, raise_on_error=False) as result:
             failures = tuple(_failure(event) for event in result.all_events if event.is_step_failure)
             return result.run_id, result.success, failures
     finally:

@@ -65,6 +65,10 @@ class PromotionError(TotoOpsError):
     """A promotion or rollback was refused; the incumbent is as it was."""
 
 
+class PromotionRefusedError(PromotionError):
+    """The rules say that this version may not serve; nothing broke."""
+
+
 class StaleBarsError(TotoOpsError):
     """The newest bar is too old to act on."""
 

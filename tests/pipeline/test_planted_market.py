@@ -67,3 +67,13 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     assert rows[serving.version].serves
     assert not rows[newest.version].serves
     assert rows[newest.version].rolled_back_at is not None
+
+    # The same policy does not come back by itself: its retraining succeeds, and promotes nothing.
+    assert bench.run("planted", **as_of(SECOND_DAYS)).success
+    third = read_outcome(project, universe, None)
+    assert third is not None
+    assert not third.promoted
+    assert "rolled back" in third.decision
+    still = incumbent(project.registry, "planted")
+    assert still is not None
+    assert still.version == serving.version

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from toto_ops.configuration import StrictModel, VersionedModel, read_config
 from toto_ops.universes import Fraction
@@ -98,6 +98,7 @@ class DecisionConfig(StrictModel):
 class StrategyConfig(VersionedModel):
     """The whole strategy file."""
 
+    chosen_until: AwareDatetime = Field(description="latest close that influenced the choice of these numbers")
     weights: AnalystWeights
     technical: TechnicalConfig
     risk: RiskConfig

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from toto_ops.cli.console import EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
+from toto_ops.storage.store import LIVE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -52,6 +53,7 @@ def _retrain_one(
 ) -> tuple[dict[str, Any], bool]:
     from deploy import launch
     from toto_ops.pipeline.outcome import read_outcome
+    from toto_ops.pipeline.project import Project
 
     if quiet:
         result = launch.retrain(project, universe, force=force, as_of=as_of, on_event=lambda _event: None)
@@ -59,11 +61,12 @@ def _retrain_one(
         OUT.rule(f"[bold]{universe.name}[/]")
         with _Display(universe) as display:
             result = launch.retrain(project, universe, force=force, as_of=as_of, on_event=display.show)
-    outcome = read_outcome(project, universe, result.retrain_id)
+    outcome = read_outcome(Project(project.settings, result.namespace), universe, result.retrain_id)
     if not quiet:
         _print(universe, result, outcome)
     content: dict[str, Any] = {
         "universe": universe.name,
+        "namespace": result.namespace,
         "status": result.status,
         "reason": result.reason,
         "failures": list(result.failures),
@@ -119,6 +122,8 @@ def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | No
         OUT.print(f"[green]{universe.name} is up to date:[/] {launched.reason}. No run was started.")
     if outcome is None:
         return
+    if launched.namespace != LIVE:
+        OUT.print(f"[yellow]{launched.namespace}[/]: it stood at {outcome.as_of:%Y-%m-%d %H:%M} UTC; what serves is untouched")
     if launched.status == "retrained":
         print_table("data health", [row.model_dump() for row in outcome.symbols])
         print_table("models trained", [row.model_dump() for row in outcome.trained])

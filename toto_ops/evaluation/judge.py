@@ -174,7 +174,7 @@ def judge(
         minimum_detectable_sharpe=minimum_detectable_sharpe(len(main.returns), years),
         criteria=tuple(criteria),
         verdict="passed" if all(criterion.passed for criterion in criteria) else "refused",
-        caveats=(SURVIVORSHIP, ADJUSTMENTS[universe.adjustment]),
+        caveats=(SURVIVORSHIP, ADJUSTMENTS[universe.adjustment], *_power_caveat(len(main.returns), universe, gates)),
     )
 
 
@@ -206,6 +206,17 @@ class _Desk:
     def stressed(self, candidate: Candidate, name: StressName, rules: TradingRules) -> StressResult:
         result = backtest(self.test, candidate.policy.act, rules)
         return StressResult(name=name, performance=measure(result, self.periods_per_year, self.gates.bootstrap))
+
+
+def _power_caveat(bars: int, universe: Universe, gates: GateConfig) -> tuple[str, ...]:
+    detectable = minimum_detectable_sharpe(bars, universe.periods_per_year)
+    if detectable <= gates.minimum_sharpe:
+        return ()
+    caveat = (
+        f"{bars} bars would reliably show a true Sharpe ratio of {detectable:.1f} or more. The gate asks for "
+        f"{gates.minimum_sharpe:g}: passing it is no proof of skill, and failing it is no proof of the lack of it."
+    )
+    return (caveat,)
 
 
 def _imitation(

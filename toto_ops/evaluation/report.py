@@ -94,14 +94,6 @@ def write_report(evidence: Evidence, folder: Path) -> Path:
     return path
 
 
-def criteria_table(evidence: Evidence) -> str:
-    """The gates as a Markdown table, for run metadata."""
-    rows = (
-        f"| {gate.name} | {_required(gate)} | {_measured(gate)} | {gate.verdict} | {gate.note} |" for gate in evidence.criteria
-    )
-    return "\n".join(("| criterion | required | measured | verdict | note |", "|---|---|---|---|---|", *rows))
-
-
 def performance_table(evidence: Evidence) -> str:
     """The contestants' figures as a Markdown table, for run metadata."""
     header = "| figure | " + " | ".join(candidate.name for candidate in evidence.candidates) + " |"

@@ -67,6 +67,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     champion = champion_candidate(project, universe, challenger)
     inputs = value_hash(
         {
+            "data": snapshot_of(project, retraining, universe).data_hash,
             "panel": panel_ref.content_hash,
             "candidates": [candidate.manifest.inputs_hash for candidate in candidates],
             "champion": champion.manifest.inputs_hash if champion else None,
@@ -106,6 +107,7 @@ def fallback_candidate(project: Project, retraining: Retraining, universe: Unive
     from toto_ops.simulation.rules import TradingRules
 
     policy = EnsemblePolicy.of(project.strategy, TradingRules.of(universe)).eval()
+    knows_until = max(splits.train.until, project.strategy.chosen_until)
     manifest = PolicyManifest(
         kind=EnsemblePolicy.kind,
         line=FALLBACK_LINE,
@@ -117,13 +119,13 @@ def fallback_candidate(project: Project, retraining: Retraining, universe: Unive
             {
                 "strategy": project.strategy,
                 "money": money_settings(universe),
-                "knows_until": splits.train.until.isoformat(),
+                "knows_until": knows_until.isoformat(),
                 "version": DECISIONS_VERSION,
             }
         ),
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         code_version=DECISIONS_VERSION,
-        knows_until=splits.train.until,
+        knows_until=knows_until,
     )
     return Candidate(policy, manifest)
 
@@ -168,7 +170,7 @@ def _judge(project: Project, retraining: Retraining, universe: Universe, contest
     circumstances = Circumstances(
         retrain_id=retraining.retrain_id,
         as_of=retraining.as_of,
-        data_hash=manifest.data_hash,
+        data_hash=snapshot_of(project, retraining, universe).data_hash,
         openings=len(list(ledger.openings(splits.test))),
         trials=len(list(ledger.trials())),
     )

@@ -78,6 +78,6 @@ def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -
         last = last_retraining(project, universe)
         if last is None:
             return None
-        retrain_id = last[0]
+        retrain_id = last.retrain_id
     stored = project.store.read_document(f"{project.retraining(universe, retrain_id).folder}/outcome.json")
     return RetrainingOutcome.model_validate(stored) if stored else None

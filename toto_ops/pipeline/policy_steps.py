@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
@@ -18,7 +19,7 @@ from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from toto_ops.policies.contract import PolicyManifest
-    from toto_ops.training.line import TrainedPolicy
+    from toto_ops.training.line import Line, TrainedPolicy
     from toto_ops.training.splits import Splits
 
 
@@ -61,11 +62,13 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     inputs = value_hash(
         {
             "line": line.name,
+            "data": snapshot_of(project, retraining, universe).data_hash,
             "panel": panel_ref.content_hash,
             "datasets": {symbol: ref.content_hash for symbol, ref in datasets.items()},
             "config": config,
             "splits": splits,
             "rules": money_settings(universe),
+            "teacher_knows_until": str(_teacher_knows_until(project, line)),
             "version": line.code_version,
         }
     )
@@ -80,6 +83,10 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     _, manifest = read_policy(folder)
     _track(project, retraining, manifest)
     return PolicyMade(manifest, folder, reused)
+
+
+def _teacher_knows_until(project: Project, line: Line[Any]) -> datetime | None:
+    return project.strategy.chosen_until if "offline_dataset" in line.upstream else None
 
 
 def _train(project: Project, retraining: Retraining, universe: Universe, line_name: str, inputs_hash: str) -> TrainedPolicy:
@@ -108,6 +115,7 @@ def _train(project: Project, retraining: Retraining, universe: Universe, line_na
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         inputs_hash=inputs_hash,
         code_version=line.code_version,
+        parents_know_until=_teacher_knows_until(project, line),
     )
     work = project.settings.local_root / "checkpoints" / retraining.store.namespace / universe.name / line.name / inputs_hash
     work.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from toto_ops.errors import PromotionError
+from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
 from toto_ops.pipeline.feature_steps import health_of, panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
@@ -83,10 +83,16 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
         )
     promoted, decision = False, _refusal(evidence)
     if evidence.passed:
-        promotion = promote(project.registry, universe.name, int(registered["version"]))
-        promoted = promotion.outcome == "promoted"
-        replaced = f", replacing version {promotion.replaced}" if promotion.replaced else ""
-        decision = f"version {promotion.champion.version} passed every gate" + (replaced if promoted else " and serves already")
+        try:
+            promotion = promote(project.registry, universe.name, int(registered["version"]))
+        except PromotionRefusedError as refusal:  # a verdict like any other: the retraining itself has succeeded
+            decision = f"the challenger passed its gates but {refusal.problem}"
+        else:
+            promoted = promotion.outcome == "promoted"
+            replaced = f", replacing version {promotion.replaced}" if promotion.replaced else ""
+            decision = f"version {promotion.champion.version} passed every gate" + (
+                replaced if promoted else " and serves already"
+            )
     outcome = _outcome(project, retraining, universe, evidence, promoted=promoted, decision=decision)
     for ref in retraining.refs():
         retraining.store.set_latest(ref)

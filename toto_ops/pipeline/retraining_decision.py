@@ -56,17 +56,16 @@ def assess(project: Project, universe: Universe) -> Assessment:
     return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
 
 
-def last_retraining(project: Project, universe: Universe) -> tuple[str, datetime] | None:
-    """Id and completion time of the last successful retraining, or None."""
+def last_retraining(project: Project, universe: Universe) -> Retraining | None:
+    """The last successful retraining, or None before the first."""
     stored = project.store.read_document(_document(universe))
-    return (str(stored["retrain_id"]), datetime.fromisoformat(stored["completed_at"])) if stored else None
+    return project.retraining(universe, str(stored["retrain_id"])) if stored else None
 
 
 def note_fingerprint(project: Project, retraining: Retraining, universe: Universe) -> None:
     """Note what a retraining is about to use, before it reads it: a feed that grows meanwhile is then seen as new."""
-    name = f"{retraining.folder}/fingerprint.json"
-    if retraining.store.read_document(name) is None:
-        retraining.store.write_document(name, assess(project, universe).fingerprint.model_dump(mode="json"))
+    fingerprint = assess(project, universe).fingerprint
+    retraining.store.create_document(f"{retraining.folder}/fingerprint.json", fingerprint.model_dump(mode="json"))
 
 
 def remember(project: Project, retraining: Retraining, universe: Universe, completed_at: datetime) -> None:

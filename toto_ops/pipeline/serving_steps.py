@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,8 @@ from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.project import Project
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,15 @@ class Published:
 
 def publish_served_market(project: Project, retraining: Retraining, universe: Universe) -> Published:
     """Make this run's snapshot and panel what serving reads, unless it stands at an earlier moment than what it would replace."""
-    from toto_ops.serving.market_view import publish_market, read_market
+    from toto_ops.serving.market_view import is_published, publish_market, read_market
 
     snapshot = snapshot_of(project, retraining, universe)
-    try:
-        served_as_of: datetime | None = read_market(retraining.store, universe.name).snapshot.as_of
-    except StorageError:  # nothing published yet, or it cannot be read: in both cases this one takes its place
-        served_as_of = None
-    newer = served_as_of is None or snapshot.as_of >= served_as_of
+    newer = True
+    if is_published(retraining.store, universe.name):
+        try:
+            newer = snapshot.as_of >= read_market(retraining.store, universe.name).snapshot.as_of
+        except StorageError as damage:
+            LOGGER.warning("what served until now cannot be read and is replaced: %s", damage)
     if newer:
         publish_market(retraining.store, snapshot, panel_of(retraining)[1])
     return Published(newer, snapshot.as_of, snapshot.symbols)

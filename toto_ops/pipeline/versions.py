@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+BARS_VERSION = "1"
+"""Quality rules, calendars and bar times."""
+
 FEATURES_VERSION = "1"
 PANEL_VERSION = "1"
 DECISIONS_VERSION = "1"
@@ -14,6 +17,7 @@ def code_versions() -> dict[str, str]:
     from toto_ops.training.lines import LINES
 
     return {
+        "bars": BARS_VERSION,
         "features": FEATURES_VERSION,
         "panel": PANEL_VERSION,
         "ensemble_decisions": DECISIONS_VERSION,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from toto_ops.errors import PromotionError
+from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.registry.belonging import require_about
@@ -75,8 +75,10 @@ def promote(registry: ModelRegistry, universe: str, version: int) -> Promotion:
 
     Raises
     ------
+    PromotionRefusedError
+        If the version failed its gates, was withdrawn, or was judged against something else than what serves now.
     PromotionError
-        If any of that does not hold. The champion is as it was.
+        If the evidence is not its own, or the model does not answer. In every case the champion is as it was.
     StorageError
         If the version does not exist or its files are not those registered.
     """
@@ -165,7 +167,9 @@ def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion,
     require_about(evidence, manifest, candidate.retrain_id)
     if not evidence.passed:
         failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)
-        raise PromotionError(f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report")
+        raise PromotionRefusedError(
+            f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report"
+        )
     _require_judged_since(registry, evidence, candidate, champion)
     _require_answers(folder, candidate)
 
@@ -175,7 +179,7 @@ def _require_not_withdrawn(registry: ModelRegistry, candidate: RegisteredVersion
     for version in registry.versions(candidate.name):
         if version.rolled_back_at is not None and version.inputs_hash == candidate.inputs_hash:
             same = "" if version.version == candidate.version else f" as version {version.version}"
-            raise PromotionError(
+            raise PromotionRefusedError(
                 f"was rolled back on {version.rolled_back_at:%Y-%m-%d %H:%M} UTC{same}",
                 where=candidate.label,
                 remedy="retrain on newer bars or another configuration; a model that was withdrawn does not come back by itself",
@@ -188,13 +192,13 @@ def _require_judged_since(
     """Succession must have been judged against what serves now, not against what served once."""
     diary = events(registry, candidate.universe)
     if diary and diary[-1].at > candidate.created_at:
-        raise PromotionError(
+        raise PromotionRefusedError(
             f"was judged before version {diary[-1].version} was {diary[-1].kind} on {diary[-1].at:%Y-%m-%d %H:%M} UTC",
             where=candidate.label,
             remedy="retrain, so that it is compared with what serves now",
         )
     if champion is not None and evidence.comparison is None and champion.inputs_hash != candidate.inputs_hash:
-        raise PromotionError(
+        raise PromotionRefusedError(
             f"was not compared with the champion, {champion.label}",
             where=candidate.label,
             remedy="evaluate it against the champion",

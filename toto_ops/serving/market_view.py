@@ -40,6 +40,11 @@ def publish_market(store: ArtefactStore, snapshot: Snapshot, panel: ArtefactRef)
     store.write_document(_document(snapshot.universe), published.model_dump(mode="json"))
 
 
+def is_published(store: ArtefactStore, universe: str) -> bool:
+    """Whether a universe has a market to serve from, sound or not."""
+    return store.has_document(_document(universe))
+
+
 def read_market(store: ArtefactStore, universe: str) -> MarketView:
     """The market of a universe.
 

@@ -32,12 +32,8 @@ class Retraining:
 
     def resolve_as_of(self, as_of: datetime) -> datetime:
         """Fix the `as_of` of this retraining once; later callers get what the first one said."""
-        name = f"{self.folder}/as_of.json"
-        stored = self.store.read_document(name)
-        if stored is None:
-            stored = {"as_of": as_of.astimezone(UTC).isoformat()}
-            self.store.write_document(name, stored)
-        return datetime.fromisoformat(stored["as_of"])
+        self.store.create_document(f"{self.folder}/as_of.json", {"as_of": as_of.astimezone(UTC).isoformat()})
+        return self.as_of
 
     @property
     def as_of(self) -> datetime:

@@ -157,6 +157,30 @@ class ArtefactStore:
         """Atomically write a JSON document at a `/`-separated name below the namespace."""
         self._write_json(self._base / name, content)
 
+    def create_document(self, name: str, content: dict[str, Any]) -> bool:
+        """Write a JSON document unless there is one of this name already; of several writers at once, one wins.
+
+        An object store has no exclusive creation: there the check and the write are two calls.
+        """
+        path = self._base / name
+        if path.exists():
+            return False
+        if not self._local:
+            self._write_json(path, content)
+            return True
+        staged = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+        self._write_json(staged, content)
+        try:
+            os.link(str(staged), str(path))
+        except FileExistsError:
+            return False
+        finally:
+            staged.unlink()
+        return True
+
+    def has_document(self, name: str) -> bool:
+        return bool((self._base / name).exists())
+
     def read_document(self, name: str) -> dict[str, Any] | None:
         """Read a JSON document, or None where there is none."""
         path = self._base / name

@@ -151,6 +151,6 @@ def _manifest(inputs: TrainingInputs, config: BehaviourCloningConfig, chosen: Fi
         data_hash=inputs.data_hash,
         code_version=inputs.code_version,
         seed=chosen.seed,
-        knows_until=inputs.splits.validation.until,
+        knows_until=max(filter(None, (inputs.splits.validation.until, inputs.parents_know_until))),
         metrics=metrics,
     )

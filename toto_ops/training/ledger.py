@@ -174,11 +174,7 @@ class TrialLedger:
                 where=self._folder(log),
                 remedy="use the ledger of that universe",
             )
-        document = f"{self._folder(log)}/{name}.json"
-        if self._store.read_document(document) is not None:
-            return False
-        self._store.write_document(document, entry.model_dump(mode="json"))
-        return True
+        return self._store.create_document(f"{self._folder(log)}/{name}.json", entry.model_dump(mode="json"))
 
     def _folder(self, log: str) -> str:
         return f"{self._universe}/{log}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
@@ -32,6 +33,8 @@ class TrainingInputs:
         Offline dataset per symbol, train and validation decisions only.
     splits
         The universe's spans; `splits.train` and `splits.validation` are for trainers.
+    parents_know_until
+        Latest close that influenced what the line learns from, such as its teacher; None where nothing was fitted.
     inputs_hash
         Hash of data, configuration, seed and code version; keys checkpoints and trials.
     """
@@ -46,6 +49,7 @@ class TrainingInputs:
     data_hash: str
     inputs_hash: str
     code_version: str
+    parents_know_until: datetime | None = None
 
 
 @dataclass(frozen=True)

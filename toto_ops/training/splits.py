@@ -18,8 +18,10 @@ class SplitConfig(StrictModel):
 
     train: float = Field(default=0.70, gt=0, lt=1)
     validation: float = Field(default=0.15, gt=0, lt=1)
-    horizon_bars: int = Field(default=1, ge=0, description="bars a decision's outcome reaches forward")
-    embargo_bars: int = Field(default=20, ge=0, description="bars the features look back: left out after a boundary")
+    horizon_bars: int = Field(default=2, ge=0, description="bars a decision's outcome reaches forward: to its fill, and on")
+    embargo_bars: int = Field(
+        default=20, ge=0, description="bars left out after a boundary: the returns in the state reach back so far"
+    )
     train_until: AwareDatetime | None = Field(default=None, description="explicit end of train; overrides the share")
     validation_until: AwareDatetime | None = None
 
@@ -35,9 +37,9 @@ class SplitConfig(StrictModel):
         """These settings with the test span after `boundary`, where a source keeps test bars apart.
 
         Train and validation share what closes by then in their configured proportion. Explicit windows stay as they
-        are, and so does everything without a boundary.
+        are; so does everything without a boundary, or before there is a bar after it.
         """
-        if boundary is None or self.train_until is not None:
+        if boundary is None or boundary >= _aware(close_time[-1]) or self.train_until is not None:
             return self
         start = _aware(close_time[0])
         train_until = start + (boundary - start) * (self.train / (self.train + self.validation))

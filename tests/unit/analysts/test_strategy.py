@@ -24,7 +24,7 @@ def write(folder: Path, content: dict[str, Any]) -> Path:
 
 
 def test_the_bundled_file_says_every_number_that_is_in_force() -> None:
-    assert load_strategy(CONFIG_DIR).model_dump(mode="json") == bundled()
+    assert load_strategy(CONFIG_DIR).model_dump() == bundled()
 
 
 def test_the_teacher_never_imitates_its_pupil(tmp_path: Path) -> None:

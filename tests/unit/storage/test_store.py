@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,20 @@ def test_documents_are_listed_by_name(store: ArtefactStore) -> None:
         store.write_document(f"crypto/log/{name}.json", {"name": name})
     assert [stem for stem, _ in store.documents("crypto/log")] == ["a", "b"]
     assert list(store.documents("crypto/absent")) == []
+
+
+def test_of_two_writers_of_a_document_that_must_be_new_one_wins(store: ArtefactStore) -> None:
+    assert store.create_document("crypto/as_of.json", {"by": "first"})
+    assert not store.create_document("crypto/as_of.json", {"by": "second"})
+    assert store.read_document("crypto/as_of.json") == {"by": "first"}
+    assert [stem for stem, _ in store.documents("crypto")] == ["as_of"]
+
+
+def test_many_threads_create_a_document_once(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        created = list(pool.map(lambda number: store.create_document("crypto/as_of.json", {"by": number}), range(32)))
+    assert sum(created) == 1
 
 
 def test_a_broken_document_names_itself(tmp_path: Path) -> None:
