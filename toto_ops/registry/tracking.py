@@ -7,6 +7,7 @@ two universes in one process would write into each other's.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -143,7 +144,9 @@ class Tracking:
 
 
 def quieten_mlflow() -> None:
-    """No usage statistics leave the machine, and no pickle is ever loaded, whatever the environment says."""
+    """No usage statistics leave the machine, no pickle is ever loaded, and only warnings reach the terminal."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
