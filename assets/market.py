@@ -94,9 +94,10 @@ def _coverage(universe: Universe) -> dg.AssetChecksDefinition:
 
         snapshot = snapshot_of(toto.project(), toto.retraining(context, universe), universe)
         result = coverage_of(snapshot, universe)
+        left_out = f"; quarantined: {', '.join(result.quarantined)}" if result.quarantined else ""
         return dg.AssetCheckResult(
             passed=result.sufficient,
-            description=f"{result.share:.0%} of the symbols take part, {result.required:.0%} are required",
+            description=f"{result.share:.0%} of the symbols take part, {result.required:.0%} are required{left_out}",
             metadata={
                 "share": result.share,
                 "required": result.required,

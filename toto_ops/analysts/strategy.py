@@ -92,6 +92,8 @@ class DecisionConfig(StrictModel):
     def _thresholds_leave_room(self) -> DecisionConfig:
         if self.full_size_at <= max(self.buy_above, -self.sell_below):
             raise ValueError("full_size_at must lie above buy_above and -sell_below")
+        if self.entry_step <= self.resize_band:
+            raise ValueError("entry_step must exceed resize_band: a first step within the band is never taken")
         return self
 
 

@@ -110,8 +110,9 @@ class TestNews:
     def test_the_louder_of_news_and_macro_sets_the_confidence(self) -> None:
         assert news(news_sentiment=-0.6, macro_sentiment=0.2).confidence == pytest.approx(0.6)
 
-    def test_the_symbols_own_news_outweighs_the_macro_view(self) -> None:
-        assert news(news_sentiment=0.5, macro_sentiment=-0.5).signal > 0
+    def test_the_symbols_own_news_outweighs_the_macro_view_by_its_share(self) -> None:
+        partial = make_strategy(news={"news_share": 0.75}).news
+        assert news_opinion(make_state(QUIET, news_sentiment=0.5, macro_sentiment=-0.5), partial).signal > 0
 
 
 @given(state=states())

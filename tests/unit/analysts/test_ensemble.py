@@ -56,8 +56,9 @@ class TestEntering:
         assert action(after_4) is Action.BUY
 
     def test_sound_news_can_turn_a_hold_into_a_buy(self) -> None:
-        assert action(make_state(QUIET)) is Action.HOLD
-        assert action(make_state(QUIET, news_sentiment=1.0, macro_sentiment=1.0)) is Action.BUY
+        mild = QUIET | {f"return_{lag}": 0.0015 for lag in range(1, RETURN_LAGS + 1)} | {"rsi": 0.6}
+        assert action(make_state(mild)) is Action.HOLD
+        assert action(make_state(mild, news_sentiment=1.0, macro_sentiment=1.0)) is Action.BUY
 
 
 class TestHoldingAndLeaving:
@@ -75,7 +76,8 @@ class TestHoldingAndLeaving:
 
     def test_cuts_a_position_that_outgrew_the_limit_of_its_regime(self) -> None:
         stressed = RISING | {"regime_normal": 0.0, "regime_high": 1.0}
-        decision = decide(make_state(stressed, position=1.0))
+        eager = EnsemblePolicy.of(make_strategy(decision={"buy_above": 0.1}), make_rules())
+        decision = decide(make_state(stressed, position=1.0), eager)
         assert int(decision.action) == Action.BUY
         assert float(decision.strength) == pytest.approx(STRATEGY.risk.exposure.high)
 

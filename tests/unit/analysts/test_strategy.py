@@ -40,6 +40,7 @@ def test_the_teacher_never_imitates_its_pupil(tmp_path: Path) -> None:
         ("weights", {"technical": 0.0, "risk": 0.0, "news": 0.0}, "at least one"),
         ("weights", {"news": -1.0}, r"weights\.news"),
         ("decision", {"full_size_at": 0.1}, "full_size_at must lie above"),
+        ("decision", {"entry_step": 0.05, "resize_band": 0.05}, "entry_step must exceed resize_band"),
         ("decision", {"buy_above": 1.0}, r"decision\.buy_above"),
         ("decision", {"sell_below": 0.1}, r"decision\.sell_below"),
         ("decision", {"temperature": 0.0}, r"decision\.temperature"),
