@@ -67,6 +67,8 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
                 asset_key=key,
                 partition_key=entry.symbol,
             )
+        for symbol in ingested.not_members:
+            context.add_asset_metadata({"status": "not in the universe"}, asset_key=key, partition_key=symbol)
         yield dg.MaterializeResult(asset_key=key)
         found = [
             SymbolCheck(
@@ -90,14 +92,12 @@ def _coverage(universe: Universe) -> dg.AssetChecksDefinition:
         description="Enough symbols are healthy to retrain the universe; otherwise nothing downstream runs",
     )
     def coverage(context: dg.AssetCheckExecutionContext, toto: TotoOps) -> dg.AssetCheckResult:
-        from toto_ops.pipeline.market_steps import coverage_of, snapshot_of
+        from toto_ops.pipeline.market_steps import coverage_of
 
-        snapshot = snapshot_of(toto.project(), toto.retraining(context, universe), universe)
-        result = coverage_of(snapshot, universe)
-        left_out = f"; quarantined: {', '.join(result.quarantined)}" if result.quarantined else ""
+        result = coverage_of(toto.project(), toto.retraining(context, universe), universe)
         return dg.AssetCheckResult(
             passed=result.sufficient,
-            description=f"{result.share:.0%} of the symbols take part, {result.required:.0%} are required{left_out}",
+            description=result.summary,
             metadata={
                 "share": result.share,
                 "required": result.required,
@@ -138,7 +138,7 @@ def _features(universe: Universe) -> dg.AssetsDefinition:
                 partition_key=one.symbol,
             )
         for symbol in set(context.partition_keys) - {one.symbol for one in made}:
-            context.add_asset_metadata({"status": "quarantined"}, asset_key=key, partition_key=symbol)
+            context.add_asset_metadata({"status": "takes no part"}, asset_key=key, partition_key=symbol)
         yield dg.MaterializeResult(asset_key=key)
         found = [
             SymbolCheck(

@@ -72,5 +72,5 @@ def _shown(context: dg.AssetExecutionContext, made: Sequence["DecisionsMade"]) -
             partition_key=one.symbol,
         )
     for symbol in set(context.partition_keys) - {one.symbol for one in made}:
-        context.add_asset_metadata({"status": "quarantined"}, partition_key=symbol)
+        context.add_asset_metadata({"status": "takes no part"}, partition_key=symbol)
     return dg.MaterializeResult()

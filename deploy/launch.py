@@ -16,15 +16,20 @@ from filelock import FileLock, Timeout
 
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError
+from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import assess, last_retraining
-from toto_ops.universes import Universe
+from toto_ops.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     import dagster as dg
 
 REPLAY = "replay"
 """Namespace of retrainings that stand at an earlier moment than the last live one."""
+
+REPOSITORY_TAG = ".dagster/repository"
+"""Where the UI looks a run's job up; without it, runs of the command line would be missing from the job's page."""
 
 LAUNCHER_TAG = "toto/launcher"
 POLL_SECONDS = 0.3
@@ -66,6 +71,14 @@ def prepare_instance(settings: Settings) -> dg.DagsterInstance:
     import dagster as dg
 
     return dg.DagsterInstance.get()
+
+
+def reconcile_all(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Make every symbol of every universe a partition, so that the UI can launch before anything was retrained."""
+    from assets.partitions import reconcile_partitions
+
+    for universe in load_universes(settings).universes.values():
+        reconcile_partitions(instance, universe, universe_symbols(universe, open_source(universe)))
 
 
 def retrain(
@@ -121,6 +134,7 @@ def _retrain_locked(
         **range_tags(instance, universe),
         UNIVERSE_TAG: universe.name,
         LAUNCHER_TAG: _launcher(),
+        REPOSITORY_TAG: "__repository__@deploy.definitions",
         "toto/namespace": namespace,
         "toto/reason": (assessment.reason if assessment.stale else "asked for")[:200],
     }
@@ -152,6 +166,7 @@ def _execute(
     import dagster as dg
 
     from assets.jobs import retrain_job_name
+    from sensors.failures import root_cause
 
     job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
     run_config = {**QUIET, "resources": {"toto": {"config": {"namespace": project.namespace}}}}
@@ -160,19 +175,11 @@ def _execute(
     watcher.start()
     try:
         with dg.execute_job(job, instance=instance, run_config=run_config, tags=tags, raise_on_error=False) as result:
-            failures = tuple(_failure(event) for event in result.all_events if event.is_step_failure)
+            failures = tuple(f"{event.step_key}: {root_cause(event)}" for event in result.all_events if event.is_step_failure)
             return result.run_id, result.success, failures
     finally:
         done.set()
         watcher.join()
-
-
-def _failure(event: dg.DagsterEvent) -> str:
-    """Step and what was raised in it; the stack trace is in the run's log."""
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return f"{event.step_key}: {error.message.strip() if error else 'no detail'}"
 
 
 def _watch(
@@ -223,7 +230,9 @@ def _settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) ->
         dg.DagsterRunStatus.STARTING,
         dg.DagsterRunStatus.STARTED,
     ]
-    for run in instance.get_runs(dg.RunsFilter(tags={"toto/universe": universe.name}, statuses=unfinished)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
+        if not _concerns(run, universe):
+            continue
         if run.tags.get(LAUNCHER_TAG, "").startswith(f"{socket.gethostname()}:"):
             instance.report_run_failed(
                 run, "The process that launched this run is gone; the run was reported failed before the next one."
@@ -235,6 +244,14 @@ def _settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) ->
                 where=universe.name,
                 remedy="wait for it, or cancel it in the Dagster UI",
             )
+
+
+def _concerns(run: dg.DagsterRun, universe: Universe) -> bool:
+    """By its tag; runs of a backfill of the whole graph have none and are known by their assets."""
+    from assets.resources import UNIVERSE_TAG
+
+    selected = run.asset_selection or frozenset()
+    return run.tags.get(UNIVERSE_TAG) == universe.name or any(key.path[0] == universe.name for key in selected)
 
 
 def _launcher() -> str:

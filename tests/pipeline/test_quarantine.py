@@ -6,12 +6,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.partitions import reconcile_partitions
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import SYMBOLS, write_config, write_market
 from toto_ops.errors import SourceError
 from toto_ops.market.bars import load_bars
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.storage.hashing import folder_hash
 from toto_ops.storage.store import ArtefactKey
 
@@ -80,3 +82,27 @@ def test_a_source_that_is_gone_fails_the_run_and_is_never_an_empty_universe(
     with pytest.raises(SourceError, match="Remedy"):
         bench.run("planted", "ingest")
     assert bench.instance.get_dynamic_partitions("planted_symbols") == known
+
+
+def test_a_run_over_some_symbols_is_no_retraining(workbench: Callable[..., Workbench], tmp_path: Path, bars: Path) -> None:
+    bench = workbench(write_config(tmp_path / "config", bars))
+    universe = bench.project.universe("planted")
+    reconcile_partitions(bench.instance, universe, SYMBOLS)
+    job = bench.definitions.resolve_job_def("planted_ingest")
+    result = job.execute_in_process(instance=bench.instance, partition_key="ALPHA", raise_on_error=False)
+    assert not result.success
+    coverage = next(check for check in result.get_asset_check_evaluations() if check.check_name == "coverage")
+    assert "left out BETA, DELTA, GAMMA" in (coverage.description or "")
+    assert last_retraining(bench.project, universe) is None
+
+
+def test_a_symbol_removed_from_the_configuration_takes_no_part_although_its_partition_stays(
+    workbench: Callable[..., Workbench], tmp_path: Path, bars: Path
+) -> None:
+    bench = workbench(write_config(tmp_path / "config", bars))
+    assert bench.run("planted", "ingest").success
+    (bars / "BETA.csv").unlink()
+    result = bench.run("planted", "ingest")
+    assert result.success
+    assert snapshot_after(bench, result).symbols == ("ALPHA", "DELTA", "GAMMA")
+    assert "BETA" in bench.instance.get_dynamic_partitions("planted_symbols")

@@ -61,7 +61,7 @@ def _exposure(candidate: CandidateResult) -> Any:
 
 def _over_time(evidence: Evidence, label: str, series: Any, *, logarithmic: bool = False, percent: bool = False) -> bytes:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
@@ -77,8 +77,10 @@ def _over_time(evidence: Evidence, label: str, series: Any, *, logarithmic: bool
         )
     if logarithmic:
         axes.set_yscale("log")
+        if _within_a_decade(axes):  # ticks at powers of ten would be one or none
+            axes.yaxis.set_major_locator(MaxNLocator(8))
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _few_decades(axes) else ""))
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel(label)
@@ -87,7 +89,7 @@ def _over_time(evidence: Evidence, label: str, series: Any, *, logarithmic: bool
     return _png(figure)
 
 
-def _few_decades(axes: Any) -> bool:
+def _within_a_decade(axes: Any) -> bool:
     low, high = axes.get_ylim()
     return bool(high / low < 10)
 

@@ -66,11 +66,6 @@ class Snapshot(VersionedModel):
         moments = [entry.train_folder_until for entry in self.entries if entry.train_folder_until is not None]
         return max(moments) if moments else None
 
-    @property
-    def coverage(self) -> float:
-        """Share of the universe's symbols that take part."""
-        return len(self.symbols) / len(self.entries) if self.entries else 0.0
-
     def entry(self, symbol: str) -> SnapshotEntry:
         for candidate in self.entries:
             if candidate.symbol == symbol:

@@ -84,7 +84,7 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
         If fewer symbols are healthy than the universe requires.
     """
     snapshot = snapshot_of(project, retraining, universe)
-    require_coverage(snapshot, universe)
+    require_coverage(project, retraining, universe)
     store = retraining.store
     refs = {symbol: retraining.ref("features", symbol) for symbol in snapshot.symbols}
     inputs = value_hash({"features": {symbol: ref.content_hash for symbol, ref in refs.items()}, "version": PANEL_VERSION})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toto_ops.errors import BarDataError, InsufficientDataError
+from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.market.data_docs import write_data_docs
 from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, quarantine
 from toto_ops.market.snapshot import Snapshot, read_snapshot
@@ -28,6 +28,8 @@ class Ingested:
     results: tuple[IngestResult, ...]
     rejected_files: Mapping[str, str]
     """Files of the source that cannot become a symbol, and why."""
+    not_members: tuple[str, ...]
+    """Symbols asked for that the universe no longer has; what is stored of them stays."""
     data_docs: Path
 
 
@@ -38,10 +40,21 @@ class Coverage:
     share: float
     required: float
     quarantined: dict[str, tuple[str, ...]]
+    not_ingested: tuple[str, ...]
+    """Members of the universe this retraining never looked at: it was started for some symbols only."""
 
     @property
     def sufficient(self) -> bool:
-        return self.share >= self.required
+        return not self.not_ingested and self.share >= self.required
+
+    @property
+    def summary(self) -> str:
+        """In words, with every symbol that does not take part and why."""
+        parts = [f"{self.share:.0%} of the symbols take part, {self.required:.0%} are required"]
+        if self.not_ingested:
+            parts.append(f"this run left out {', '.join(self.not_ingested)}: a retraining takes the whole universe")
+        parts += [f"{symbol} is quarantined: {', '.join(why)}" for symbol, why in self.quarantined.items()]
+        return "; ".join(parts)
 
 
 def default_as_of(universe: Universe) -> datetime:
@@ -67,7 +80,9 @@ def ingest(
     moment = retraining.resolve_as_of(as_of or default_as_of(universe))
     note_fingerprint(project, retraining, universe)
     source = open_source(universe)
-    results = tuple(_ingest_symbol(source, retraining, universe, symbol, moment) for symbol in symbols)
+    members = universe_symbols(universe, source)
+    retraining.store.create_document(_members_document(retraining), {"symbols": list(members)})
+    results = tuple(_ingest_symbol(source, retraining, universe, symbol, moment) for symbol in symbols if symbol in members)
     reports = tuple(result.report for result in results)
     docs = retraining.store.put(
         retraining.key("data_docs"),
@@ -75,7 +90,8 @@ def ingest(
         lambda folder: write_data_docs(reports, folder, universe=universe.name),
     )
     retraining.record(docs)
-    return Ingested(moment, results, source.discover().rejected, retraining.store.local_folder(docs))
+    not_members = tuple(symbol for symbol in symbols if symbol not in members)
+    return Ingested(moment, results, source.discover().rejected, not_members, retraining.store.local_folder(docs))
 
 
 def _ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe, symbol: str, as_of: datetime) -> IngestResult:
@@ -92,24 +108,38 @@ def snapshot_of(project: Project, retraining: Retraining, universe: Universe) ->
     return read_snapshot(retraining, project.config_hash(universe))
 
 
-def coverage_of(snapshot: Snapshot, universe: Universe) -> Coverage:
+def coverage_of(project: Project, retraining: Retraining, universe: Universe) -> Coverage:
     """How much of the universe takes part in this retraining."""
-    return Coverage(snapshot.coverage, universe.minimum_coverage, snapshot.quarantined)
+    snapshot = snapshot_of(project, retraining, universe)
+    stored = retraining.store.read_document(_members_document(retraining))
+    if stored is None:
+        raise StorageError("does not say which symbols it is about", where=retraining.folder, remedy="materialise `bars` first")
+    members = [str(symbol) for symbol in stored["symbols"]]
+    known = {entry.symbol for entry in snapshot.entries}
+    return Coverage(
+        share=len(snapshot.symbols) / len(members),
+        required=universe.minimum_coverage,
+        quarantined=snapshot.quarantined,
+        not_ingested=tuple(symbol for symbol in members if symbol not in known),
+    )
 
 
-def require_coverage(snapshot: Snapshot, universe: Universe) -> None:
+def require_coverage(project: Project, retraining: Retraining, universe: Universe) -> None:
     """Stop a retraining that would learn from too few of its symbols.
 
     Raises
     ------
     InsufficientDataError
-        Naming the quarantined symbols and their reasons.
+        Naming every symbol that does not take part, and why.
     """
-    coverage = coverage_of(snapshot, universe)
+    coverage = coverage_of(project, retraining, universe)
     if not coverage.sufficient:
-        reasons = "; ".join(f"{symbol}: {', '.join(why)}" for symbol, why in coverage.quarantined.items())
         raise InsufficientDataError(
-            f"only {coverage.share:.0%} of the symbols are healthy, {coverage.required:.0%} are required ({reasons})",
+            coverage.summary,
             where=universe.name,
-            remedy="mend the named feeds, or lower minimum_coverage in universes.yaml if that is what you want",
+            remedy="mend the named feeds and launch all symbols together; minimum_coverage in universes.yaml sets the share",
         )
+
+
+def _members_document(retraining: Retraining) -> str:
+    return f"{retraining.folder}/members.json"

@@ -120,7 +120,6 @@ def test_bad_input_quarantines_its_symbol_and_no_other_and_changes_nothing_store
     results, today = ingest("today")
 
     assert today.symbols == ("GOOD",)
-    assert today.coverage == 0.5
     (reasons,) = today.quarantined.values()
     assert any(words in reason and "BAD" in reason and "Remedy: " in reason for reason in reasons)
     assert results["BAD"].change is None
