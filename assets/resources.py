@@ -46,4 +46,4 @@ def as_of_tag(context: dg.AssetExecutionContext) -> datetime | None:
 @lru_cache(maxsize=8)
 def _project(home: str | None, config_dir: str | None, env: str | None, namespace: str, _environment_home: str | None) -> Project:
     given = {"home": home, "config_dir": Path(config_dir) if config_dir else None, "env": env}
-    return Project(Settings(**{key: value for key, value in given.items() if value is not None}), namespace)  # type: ignore[arg-type]
+    return Project(Settings(**{key: value for key, value in given.items() if value is not None}), namespace)

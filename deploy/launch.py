@@ -6,16 +6,16 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 
 from toto_ops.configuration import Settings
-from toto_ops.errors import BusyError
+from toto_ops.errors import BusyError, LookAheadError
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
@@ -98,7 +98,15 @@ def retrain(
     ------
     BusyError
         If another retraining of this universe is in progress.
+    LookAheadError
+        If `as_of` lies in the future: live, it would put every later retraining into the past.
+    KeyboardInterrupt
+        If the run was interrupted; Dagster has it as failed.
     """
+    if as_of is not None and as_of > datetime.now(UTC):
+        raise LookAheadError(
+            f"as_of {as_of:%Y-%m-%d %H:%M %Z} lies in the future", where=universe.name, remedy="give a moment that has passed"
+        )
     instance = prepare_instance(project.settings)
     locks = project.settings.local_root / "locks"
     locks.mkdir(parents=True, exist_ok=True)
@@ -175,11 +183,21 @@ def _execute(
     watcher.start()
     try:
         with dg.execute_job(job, instance=instance, run_config=run_config, tags=tags, raise_on_error=False) as result:
+            if _interrupted(result.all_events):
+                raise KeyboardInterrupt
             failures = tuple(f"{event.step_key}: {root_cause(event)}" for event in result.all_events if event.is_step_failure)
             return result.run_id, result.success, failures
     finally:
         done.set()
         watcher.join()
+
+
+def _interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
+    """Whether Ctrl-C ended the run. Dagster swallows it and reports a failure, but it was meant for all that is to follow."""
+    import dagster as dg
+
+    errors = [event.job_failure_data.error for event in events if event.is_job_failure]
+    return any(error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def _watch(

@@ -6,6 +6,7 @@ the remedy, because configuration is edited by people at bad moments.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -44,13 +45,27 @@ class VersionedModel(StrictModel):
 class Settings(BaseSettings):
     """Where things are, from the environment alone. `TOTO_HOME` may be a local path or `s3://...`."""
 
-    model_config = SettingsConfigDict(env_prefix="TOTO_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TOTO_", env_ignore_empty=True, frozen=True)
 
     home: str = Field(default=str(PROJECT_ROOT / ".toto"), description="root of everything stored")
     env: Literal["local", "prod", "test"] = Field(default="local", description="which overlay of deploy/config/env applies")
     config_dir: Path = Field(default=PROJECT_ROOT / "deploy" / "config")
     mlflow_tracking_uri: str | None = Field(default=None, description="MLflow server; default SQLite under home")
     torch_threads: int = Field(default=1, ge=1, description="torch threads per step; times concurrency <= cores")
+
+    def __init__(self, **given: Any) -> None:
+        """Read the environment; what is given wins.
+
+        Raises
+        ------
+        ConfigError
+            Naming each variable that does not fit.
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            faults = "; ".join(f"TOTO_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+            raise ConfigError(faults, where="environment", remedy="correct these variables; see docs/configuration.md") from error
 
     @field_validator("home")
     @classmethod
@@ -78,6 +93,32 @@ class Settings(BaseSettings):
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _ConfigLoader(yaml.SafeLoader):
+    """Refuses what YAML lets pass and no configuration means.
+
+    A key given twice (YAML keeps the last one and drops the first without a word), and numbers that are not finite.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(problem=f"key `{key.value}` is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        number = float(super().construct_yaml_float(node))
+        if not math.isfinite(number):
+            raise yaml.constructor.ConstructorError(
+                problem=f"`{node.value}` is not a finite number", problem_mark=node.start_mark
+            )
+        return number
+
+
+_ConfigLoader.add_constructor("tag:yaml.org,2002:float", _ConfigLoader.construct_yaml_float)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping; an absent, unparsable or non-mapping file is a `ConfigError` that names it."""
     try:
@@ -87,7 +128,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"cannot be read ({error})", where=str(path), remedy="restore the file or set TOTO_CONFIG_DIR"
         ) from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _ConfigLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError(f"is not valid YAML ({error})", where=str(path), remedy="mend the marked line") from error
     if content is None:

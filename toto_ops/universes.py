@@ -10,15 +10,18 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
 from pydantic import Field, field_validator, model_validator
 
-from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
+from toto_ops.configuration import PROJECT_ROOT, Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
 from toto_ops.errors import ConfigError, SymbolNameError
 
 SYMBOL_PATTERN = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,23}")
 UNIVERSE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+MINUTES_PER_DAY = 24 * 60
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -67,6 +70,21 @@ class CsvSource(StrictModel):
     folder: Path
     timezone: str = Field(default="UTC", description="zone of timestamps that carry none")
     sentiment_folder: Path | None = Field(default=None, description="optional <SYMBOL>.csv of published sentiment")
+
+    @field_validator("folder", "sentiment_folder")
+    @classmethod
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        # The command line, the UI and their step processes have working directories of their own.
+        return None if folder is None else PROJECT_ROOT / folder.expanduser()
+
+    @field_validator("timezone")
+    @classmethod
+    def _existing_zone(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("is not an IANA time zone such as America/New_York") from error
+        return timezone
 
 
 Source = Annotated[SampleSource | CsvSource, Field(discriminator="kind")]
@@ -147,18 +165,19 @@ class Universe(StrictModel):
     def _canonical_symbols(cls, symbols: Any) -> Any:
         if symbols is None:
             return None
-        entries = dict.fromkeys(symbols) if isinstance(symbols, list) else symbols
-        if not isinstance(entries, dict) or not entries:
+        if not isinstance(symbols, (list, dict)) or not symbols:
             raise ValueError("symbols must be a non-empty list of names or a mapping of names to {from, to}")
         canonical: dict[str, Any] = {}
-        for name, membership in entries.items():
+        for name, membership in symbols.items() if isinstance(symbols, dict) else ((name, None) for name in symbols):
+            if not isinstance(name, str):  # YAML reads ON and NO as truth values, and 0700 as a number
+                raise ValueError(f"{name!r} is not text; put symbols that YAML misreads in quotes")  # noqa: TRY004 - pydantic's
             try:
-                symbol = checked_symbol(str(name))
+                symbol = checked_symbol(name)
             except SymbolNameError as error:
                 raise ValueError(str(error)) from error
             if symbol in canonical:
-                raise ValueError(f"{name!r} collides with another symbol once upper-cased")
-            canonical[symbol] = membership or {}
+                raise ValueError(f"{name!r} is there already, or collides with another symbol once upper-cased")
+            canonical[symbol] = {} if membership is None else membership
         return canonical
 
     @field_validator("cadence")
@@ -167,6 +186,14 @@ class Universe(StrictModel):
         if len(cadence.split()) != 5 or not croniter.is_valid(cadence):
             raise ValueError("is not a five-field cron expression such as `0 6 1 * *`")
         return cadence
+
+    @field_validator("bar")
+    @classmethod
+    def _tiles_a_day(cls, bar: str) -> str:
+        minutes = int(bar[:-1]) * {"m": 1, "h": 60, "d": MINUTES_PER_DAY}[bar[-1]]
+        if MINUTES_PER_DAY % minutes:
+            raise ValueError("bars do not tile a day; use 1d, or minutes or hours that divide 24 h")
+        return bar
 
     @property
     def bar_length(self) -> timedelta:
@@ -186,7 +213,11 @@ class UniverseFile(VersionedModel):
     def _names_from_keys(cls, content: Any) -> Any:
         if not isinstance(content, dict) or not isinstance(content.get("universes"), dict):
             return content
-        named = {key: {"name": key, **entry} if isinstance(entry, dict) else entry for key, entry in content["universes"].items()}
+        entries = content["universes"]
+        renamed = [str(key) for key, entry in entries.items() if isinstance(entry, dict) and entry.get("name", key) != key]
+        if renamed:
+            raise ValueError(f"{', '.join(renamed)}: a universe is named by its key; remove `name`")
+        named = {key: {**entry, "name": key} if isinstance(entry, dict) else entry for key, entry in entries.items()}
         return {**content, "universes": named}
 
     def universe(self, name: str) -> Universe:
@@ -195,7 +226,7 @@ class UniverseFile(VersionedModel):
             raise ConfigError(
                 f"universe {name!r} does not exist",
                 where="universes.yaml",
-                remedy=f"choose one of {', '.join(sorted(self.universes))} or add an entry",
+                remedy=f"choose one of {', '.join(sorted(self.universes))} or add an entry" if self.universes else "add an entry",
             )
         return self.universes[name]
 

@@ -36,6 +36,9 @@ def test_a_valid_file_is_read(tmp_path: Path) -> None:
         ("inner: {rate: 1}\nschema_version: 99", "schema_version 99 cannot be read"),
         ("inner: [", "is not valid YAML"),
         ("- a list", "must hold a mapping"),
+        ("inner: {rate: 1}\ninner: {rate: 2}", "key `inner` is given twice"),
+        ("inner: {rate: 1, rate: 1}", "key `rate` is given twice"),
+        ("inner: {rate: .inf}", "`.inf` is not a finite number"),
     ],
 )
 def test_a_bad_file_names_file_key_and_remedy(tmp_path: Path, text: str, says: str) -> None:
@@ -78,3 +81,17 @@ def test_home_is_absolute_so_that_every_process_means_the_same_place(monkeypatch
 
 def test_a_remote_home_keeps_its_scheme() -> None:
     assert Settings(home="s3://bucket/toto").home == "s3://bucket/toto"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("TOTO_ENV", "staging"), ("TOTO_TORCH_THREADS", "0")])
+def test_a_variable_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=f"environment: {variable}: .*Remedy"):
+        Settings()
+
+
+def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOTO_HOME", raising=False)
+    default = Settings().home
+    monkeypatch.setenv("TOTO_HOME", "")
+    assert Settings().home == default

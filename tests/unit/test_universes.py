@@ -8,7 +8,7 @@ import yaml
 
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.errors import ConfigError, SymbolNameError
-from toto_ops.universes import Limits, checked_symbol, load_universes
+from toto_ops.universes import CsvSource, Limits, checked_symbol, load_universes
 
 CONFIG = PROJECT_ROOT / "deploy" / "config"
 
@@ -48,6 +48,14 @@ def test_symbols_are_upper_cased() -> None:
         ({"symbols": ["../x"]}, "is not a symbol"),
         ({"symbols": ["btcusd", "BTCUSD"]}, "collides"),
         ({"symbols": []}, "non-empty"),
+        ({"symbols": ["BTCUSD", "BTCUSD"]}, "is there already"),
+        ({"symbols": [True, "BTCUSD"]}, "in quotes"),  # what YAML makes of the ticker ON
+        ({"symbols": [448]}, "in quotes"),  # and of 0700
+        ({"symbols": [["BTCUSD"]]}, "is not text"),
+        ({"name": "other"}, "named by its key"),
+        ({"source": {"kind": "csv", "folder": "bars", "timezone": "Mars/Olympus"}}, "IANA"),
+        ({"bar": "7h"}, "do not tile a day"),
+        ({"bar": "2d"}, "do not tile a day"),
         ({"cadence": "every full moon"}, "cron"),
         ({"cadence": "99 6 1 * *"}, "cron"),
         ({"cadence": "@monthly"}, "cron"),
@@ -62,6 +70,15 @@ def test_a_bad_entry_names_file_key_and_remedy(tmp_path: Path, change: dict[str,
         load_universes(settings_with(tmp_path, change))
     assert says in str(caught.value)
     assert "universes.yaml" in str(caught.value)
+
+
+def test_a_relative_folder_is_the_same_for_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(tmp_path, {"source": {"kind": "csv", "folder": "bars", "sentiment_folder": "~/news"}})
+    monkeypatch.chdir(tmp_path)
+    source = load_universes(settings).universe("crypto").source
+    assert isinstance(source, CsvSource)
+    assert source.folder == PROJECT_ROOT / "bars"
+    assert source.sentiment_folder == Path.home() / "news"
 
 
 def test_an_environment_overlays_the_base(tmp_path: Path) -> None:

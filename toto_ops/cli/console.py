@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from toto_ops.errors import TotoOpsError
+from toto_ops.errors import StorageError, TotoOpsError
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -23,16 +23,34 @@ EXIT_ERROR = 1
 
 @contextmanager
 def errors_shown(*, as_json: bool = False) -> Iterator[None]:
-    """Turn the project's own errors into a message and exit code 1; anything else is a bug and keeps its traceback."""
+    """Turn errors a user can act on into a message and exit code 1; anything else is a bug and keeps its traceback.
+
+    Those are the project's own, and a file system that refuses: full, read-only, not there.
+    """
     try:
         yield
     except TotoOpsError as error:
-        if as_json:
-            print_json({"error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy})
-        else:
-            ERR.print(f"[bold red]error[/] {type(error).__name__}: ", end="")
-            ERR.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        _show(error, as_json=as_json)
         raise typer.Exit(EXIT_ERROR) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        remedy = "check that TOTO_HOME is a folder this user can write to, and that its disk is not full"
+        _show(StorageError(str(error.strerror), where=str(error.filename), remedy=remedy), as_json=as_json)
+        raise typer.Exit(EXIT_ERROR) from error
+
+
+def error_content(error: TotoOpsError) -> dict[str, str]:
+    """An error as `--json` tells it."""
+    return {"error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy}
+
+
+def _show(error: TotoOpsError, *, as_json: bool) -> None:
+    if as_json:
+        print_json(error_content(error))
+    else:
+        ERR.print(f"[bold red]error[/] {type(error).__name__}: ", end="")
+        ERR.print(str(error), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:

@@ -20,7 +20,7 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Validate every symbol and store nothing; exit code 1 if any symbol would be quarantined."""
-    from toto_ops.configuration import Settings
+    from toto_ops.configuration import Settings, parse_config
     from toto_ops.pipeline.data_validation import validate_source
     from toto_ops.pipeline.project import Project
     from toto_ops.universes import CsvSource
@@ -28,7 +28,9 @@ def validate(
     with errors_shown(as_json=as_json):
         chosen = Project(Settings()).universe(universe)
         if folder is not None:
-            chosen = chosen.model_copy(update={"source": CsvSource(folder=folder, timezone=timezone), "symbols": None})
+            content = {"folder": folder.expanduser().absolute(), "timezone": timezone}
+            source = parse_config(content, CsvSource, Path("command line"))
+            chosen = chosen.model_copy(update={"source": source, "symbols": None})
         validated = validate_source(chosen)
     rows: list[dict[str, Any]] = [
         {

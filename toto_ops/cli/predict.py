@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
     from toto_ops.universes import Universe
 
 
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
+
+
 def predict(
     symbol: Annotated[str, typer.Option("--symbol", "-s", help="Symbol to decide on.")],
     universe: Annotated[str | None, typer.Option(help="Universe; found by the symbol if only one has it.")] = None,
     position: Annotated[float, typer.Option(min=-1, max=1, help="Weight held now, as a share of the largest allowed.")] = 0.0,
-    leverage: Annotated[float | None, typer.Option(min=0, help="Gross exposure over equity.")] = None,
-    cash: Annotated[float | None, typer.Option(help="Cash over equity.")] = None,
+    leverage: Annotated[float | None, typer.Option(min=0, callback=_finite, help="Gross exposure over equity.")] = None,
+    cash: Annotated[float | None, typer.Option(callback=_finite, help="Cash over equity.")] = None,
     days_since_trade: Annotated[float | None, typer.Option(min=0, help="Days since this symbol was last traded.")] = None,
     at: Annotated[datetime | None, typer.Option(help="Moment of the question (UTC); now by default.")] = None,
     as_json: AsJson = False,

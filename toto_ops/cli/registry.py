@@ -36,7 +36,7 @@ def list_versions(
 @app.command("show")
 def show(
     universe: UniverseArgument,
-    version: Annotated[int | None, typer.Option(help="Version number; what serves by default.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version number; what serves by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one version: data, code, configuration, gates passed, what it replaced."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from toto_ops.cli.console import EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
+from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
 from toto_ops.storage.store import LIVE
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ def retrain(
         project = Project(Settings())
         chosen = [project.universe(name) for name in universes or list(project.universes.universes)]
         moment = as_of.replace(tzinfo=UTC) if as_of and as_of.tzinfo is None else as_of
-        reports = [_retrain_one(project, universe, force=force, as_of=moment, quiet=as_json) for universe in chosen]
+        try:
+            reports = [_retrain_one(project, universe, force=force, as_of=moment, quiet=as_json) for universe in chosen]
+        except KeyboardInterrupt:
+            ERR.print(
+                "interrupted; what serves is as it was. Run it again to go on: what was finished is reused.", soft_wrap=True
+            )
+            raise
     if as_json:
         print_json([report for report, _ in reports])
     if not all(worked for _, worked in reports):

@@ -39,9 +39,10 @@ def mlflow(port: Port = 5000) -> None:
 
 def tensorboard(port: Port = 6006) -> None:
     """Start TensorBoard over the training curves."""
-    folder = Settings().local_root / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    _become("tensorboard", "--host", LOOPBACK, "--port", str(port), "--logdir", str(folder))
+    with errors_shown():
+        folder = Settings().local_root / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        _become("tensorboard", "--host", LOOPBACK, "--port", str(port), "--logdir", str(folder))
 
 
 def _become(program: str, *arguments: str) -> NoReturn:

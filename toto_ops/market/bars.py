@@ -78,7 +78,8 @@ def store_bars(
         raise BarDataError("there are zero bars to store", where=where, remedy="check the source, the membership dates and as_of")
     key = ArtefactKey(universe_name, ASSET, symbol)
     latest = store.latest(key)
-    if latest is None:
+    # A damaged folder is to be removed by hand, as the error says; then the source is taken as it is.
+    if latest is None or store.find(key, latest.inputs_hash) is None:
         return BarsUpdate(_put(store, key, bars), bars, "new")
     stored = load_bars(store, latest)
     merged = _merged(stored if since is None else stored.filter(pl.col("open_time") >= since), bars, where)
@@ -97,7 +98,7 @@ def load_bars(store: ArtefactStore, ref: ArtefactRef) -> pl.DataFrame:
         If they are missing, damaged, or of a schema version this release cannot read.
     """
     folder = store.local_folder(ref)
-    remedy = "remove this folder and retrain the universe"
+    remedy = f"remove this folder and run `toto-ops retrain {ref.key.universe} --force`: the source is then taken as it is"
     try:
         manifest = BarsManifest.model_validate_json((folder / MANIFEST).read_bytes())
         bars = pl.read_parquet(folder / TABLE)

@@ -31,7 +31,7 @@ def with_bar_times(raw: pl.DataFrame, universe: Universe) -> pl.DataFrame:
         If a stamp names no bar of the calendar, or two stamps name the same one or are out of order; the first such
         stamps are named.
     ConfigError
-        If the calendar is unknown or has no bars of the universe's length.
+        If the calendar is unknown.
     """
     require_schema(raw, RAW_SCHEMA, universe.name)
     times = bar_times(raw["timestamp"], universe)
@@ -66,7 +66,6 @@ def bar_times(stamps: pl.Series, universe: Universe) -> pl.DataFrame:
     pl.DataFrame
         `timestamp, open_time, close_time`, `[T]` rows in the order given.
     """
-    _require_bars(universe)
     table = pl.DataFrame({"timestamp": stamps.cast(MOMENT)})
     if universe.calendar == ALWAYS_OPEN:
         return _tiled(table, universe)
@@ -80,7 +79,6 @@ def bar_times(stamps: pl.Series, universe: Universe) -> pl.DataFrame:
 
 def expected_open_times(universe: Universe, start: datetime, end: datetime) -> pl.Series:
     """Open times of all bars the calendar has from `start` to `end`, both included; `Datetime("us", "UTC")`, increasing."""
-    _require_bars(universe)
     if universe.calendar == ALWAYS_OPEN:
         first = _floor(start, universe.bar_length)
         first += universe.bar_length if first < start else timedelta(0)
@@ -92,7 +90,6 @@ def expected_open_times(universe: Universe, start: datetime, end: datetime) -> p
 
 def next_close_after(universe: Universe, moment: datetime) -> datetime:
     """The first close of a bar strictly after `moment`: until then, what was decided before it is the newest word."""
-    _require_bars(universe)
     if universe.calendar == ALWAYS_OPEN:
         return _floor(moment, universe.bar_length) + universe.bar_length
     # No exchange known to exchange-calendars has ever paused for a quarter of a year since 1960.
@@ -181,16 +178,6 @@ def _default_calendar(code: str) -> Any:
             where="universes.yaml",
             remedy="use 24/7 or an exchange-calendars code such as XNYS",
         ) from error
-
-
-def _require_bars(universe: Universe) -> None:
-    length = universe.bar_length
-    if length > DAY or DAY % length:
-        raise ConfigError(
-            f"bars of {universe.bar} do not tile a day",
-            where=universe.name,
-            remedy="use 1d, or minutes or hours that divide 24 h",
-        )
 
 
 def _horizon(moment: Any) -> int:

@@ -10,7 +10,9 @@ their bar; they are ISO 8601, `YYYYMMDD`, or seconds to nanoseconds since 1970.
 
 from __future__ import annotations
 
+import csv
 import re
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
@@ -84,19 +86,32 @@ def _cells(path: Path) -> pl.DataFrame:
         raise _not_text(path) from error
     if "\x00" in text:
         raise _not_text(path)
-    first_line = text.split("\n", 1)[0]
+    separator = max(SEPARATORS, key=text.split("\n", 1)[0].count)
     try:
-        cells = pl.read_csv(
-            text.encode(), has_header=False, infer_schema=False, separator=max(SEPARATORS, key=first_line.count), glob=False
-        )
+        cells = pl.read_csv(text.encode(), has_header=False, infer_schema=False, separator=separator, glob=False)
     except pl.exceptions.PolarsError as error:
         raise BarDataError(
-            f"is not a table: {str(error).splitlines()[0]}",
+            f"is not a table from {_first_odd_line(text, separator)} on: {str(error).splitlines()[0]}",
             where=str(path),
             remedy="give every line as many fields as the header",
         ) from error
     stripped = pl.all().str.strip_chars()
     return cells.select(pl.when(stripped != "").then(stripped))
+
+
+def _first_odd_line(text: str, separator: str) -> str:
+    """Where the first line begins that has another number of fields than the header."""
+    lines = csv.reader(StringIO(text), delimiter=separator)
+    line = 1
+    try:
+        fields = len(next(lines))
+        while True:
+            line = lines.line_num + 1
+            if len(next(lines)) != fields:
+                break
+    except (csv.Error, StopIteration):  # a quote that is opened on this line and closed nowhere
+        pass
+    return f"line {line}"
 
 
 def _not_text(path: Path) -> BarDataError:
@@ -108,7 +123,8 @@ def _find_columns(header: list[str], path: Path) -> dict[str, tuple[int, ...]]:
     names = [_normalised(name) for name in header]
     found: dict[str, tuple[int, ...]] = {}
     for column, aliases in ALIASES.items():
-        alias = next((candidate for candidate in aliases if candidate in names), None)
+        # Several columns without a name, as in a file without a header, are no timestamp.
+        alias = next((name for name in aliases if name in names and (name or names.count("") == 1)), None)
         if alias is None:
             continue
         if names.count(alias) > 1:

@@ -160,7 +160,7 @@ def open_source(universe: Universe) -> BarSource:
     """
     if isinstance(universe.source, SampleSource):
         return CsvFolders.open(SAMPLE_FOLDER / universe.source.folder)
-    return CsvFolders.open(universe.source.folder.expanduser(), universe.source.timezone)
+    return CsvFolders.open(universe.source.folder, universe.source.timezone)
 
 
 def _parts(folder: Path) -> tuple[Path, ...]:

@@ -70,7 +70,7 @@ def make_features(project: Project, retraining: Retraining, universe: Universe) 
     for symbol, ref in stored.items():
         assert ref is not None  # noqa: S101 - every missing symbol was just computed
         retraining.record(ref)
-        summary = json.loads((store.open(ref) / SUMMARY_FILE).read_text())
+        summary = json.loads((store.local_folder(ref) / SUMMARY_FILE).read_text())
         made.append(FeaturesMade(symbol=symbol, reused=symbol not in missing, **summary))
     return tuple(made)
 
@@ -110,7 +110,9 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
 
 def health_of(retraining: Retraining, symbol: str) -> float:
     """Mean data health index of a symbol's bars, 0 to 1."""
-    return float(json.loads((retraining.store.open(retraining.ref("features", symbol)) / SUMMARY_FILE).read_text())["health"])
+    return float(
+        json.loads((retraining.store.local_folder(retraining.ref("features", symbol)) / SUMMARY_FILE).read_text())["health"]
+    )
 
 
 def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:

@@ -102,7 +102,7 @@ def _record(retraining: Retraining, asset: str, symbol: str, *, reused: bool, in
     ref = retraining.store.find(retraining.key(asset, symbol), inputs)
     assert ref is not None  # noqa: S101 - just found or just put
     retraining.record(ref)
-    summary = json.loads((retraining.store.open(ref) / SUMMARY_FILE).read_text())
+    summary = json.loads((retraining.store.local_folder(ref) / SUMMARY_FILE).read_text())
     return DecisionsMade(symbol=symbol, reused=reused, **summary)
 
 

@@ -39,10 +39,12 @@ def table_hash(table: pl.DataFrame) -> str:
     return hasher.hexdigest()[:HASH_LENGTH]
 
 
-def folder_hash(folder: Path) -> str:
-    """Hash of every file below `folder`: relative names and bytes."""
+def folder_hash(folder: Path, leaving_out: str = "") -> str:
+    """Hash of every file below `folder`, relative names and bytes, but for one `leaving_out` by its relative name."""
     hasher = hashlib.sha256()
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        if path.relative_to(folder).as_posix() == leaving_out:
+            continue
         hasher.update(path.relative_to(folder).as_posix().encode() + b"\x00")
         hasher.update(file_digest(path).encode())
     return hasher.hexdigest()[:HASH_LENGTH]

@@ -26,6 +26,7 @@ LIVE = "live"
 """Namespace of real retrainings; replay, controls and tests use others and cannot touch it."""
 
 _COMPLETE = "artefact.json"
+_MEND_JSON = "restore the file from a backup, or remove it and retrain"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class ArtefactStore:
         self.namespace = namespace
         self._base = self.root / namespace
         self._local = self._base.protocol in ("", "file")
+        self._verified: set[ArtefactRef] = set()
 
     # -- artefacts ---------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class ArtefactStore:
         pointer = self._by_inputs(key, inputs_hash)
         if not pointer.exists():
             return None
-        ref = ArtefactRef.from_dict(json.loads(pointer.read_text()))
+        ref = _read_ref(pointer)
         return ref if (self._folder(key, ref.content_hash) / _COMPLETE).exists() else None
 
     def get_or_make(self, key: ArtefactKey, inputs_hash: str, write: Callable[[Path], None]) -> tuple[ArtefactRef, bool]:
@@ -123,15 +125,21 @@ class ArtefactStore:
             raise StorageError(
                 f"artefact {ref.content_hash} is missing or incomplete",
                 where=str(ref.key),
-                remedy="run the retraining of this universe again; unchanged steps are reused",
+                remedy=f"run `toto-ops retrain {ref.key.universe} --force`; unchanged steps are reused",
             )
         return folder
 
     def local_folder(self, ref: ArtefactRef) -> Path:
-        """Folder of a stored artefact as a local path; remote ones are downloaded once into a cache."""
+        """Folder of a stored artefact as a local path; remote ones are downloaded once into a cache.
+
+        Raises
+        ------
+        StorageError
+            If it is absent, or its files are not those that were stored.
+        """
         folder = self.open(ref)
         if self._local:
-            return Path(str(folder))
+            return self._intact(ref, Path(str(folder)))
         cache = Path(tempfile.gettempdir()) / "toto-ops-cache" / self.namespace / Path(*ref.key.parts) / ref.content_hash
         if not (cache / _COMPLETE).exists():
             cache.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +148,7 @@ class ArtefactStore:
                 (staging / name).parent.mkdir(parents=True, exist_ok=True)
                 (staging / name).write_bytes((folder / name).read_bytes())
             _rename_or_keep(staging, cache)
-        return cache
+        return self._intact(ref, cache)
 
     # -- pointers and small documents ---------------------------------------------------------------------------
 
@@ -151,7 +159,7 @@ class ArtefactStore:
     def latest(self, key: ArtefactKey) -> ArtefactRef | None:
         """What `latest` points at, or None before the first success."""
         pointer = self._base.joinpath(*key.parts) / "latest.json"
-        return ArtefactRef.from_dict(json.loads(pointer.read_text())) if pointer.exists() else None
+        return _read_ref(pointer) if pointer.exists() else None
 
     def write_document(self, name: str, content: dict[str, Any]) -> None:
         """Atomically write a JSON document at a `/`-separated name below the namespace."""
@@ -186,10 +194,7 @@ class ArtefactStore:
         path = self._base / name
         if not path.exists():
             return None
-        try:
-            return dict(json.loads(path.read_text()))
-        except ValueError as error:
-            raise StorageError(f"is not valid JSON ({error})", where=str(path), remedy="remove the file and retrain") from error
+        return _read_json(path)
 
     def documents(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every JSON document directly in `folder`, by stem, in name order."""
@@ -198,12 +203,24 @@ class ArtefactStore:
             return
         for path in sorted(base.iterdir(), key=lambda item: item.name):
             if path.name.endswith(".json"):
-                yield path.name.removesuffix(".json"), json.loads(path.read_text())
+                yield path.name.removesuffix(".json"), _read_json(path)
 
     # -- internals -------------------------------------------------------------------------------------------
 
     def _folder(self, key: ArtefactKey, content_hash: str) -> UPath:
         return self._base.joinpath(*key.parts) / content_hash
+
+    def _intact(self, ref: ArtefactRef, folder: Path) -> Path:
+        """`folder`, once its files are known to be those whose hash is its name."""
+        if ref not in self._verified:
+            if folder_hash(folder, leaving_out=_COMPLETE) != ref.content_hash:
+                raise StorageError(
+                    f"the files of {ref.key} are not those that were stored",
+                    where=str(folder),
+                    remedy=f"remove this folder and run `toto-ops retrain {ref.key.universe} --force`, which makes it again",
+                )
+            self._verified.add(ref)
+        return folder
 
     def _by_inputs(self, key: ArtefactKey, inputs_hash: str) -> UPath:
         return self._base.joinpath(*key.parts) / "by-inputs" / f"{inputs_hash}.json"
@@ -246,6 +263,24 @@ class ArtefactStore:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _read_json(path: UPath) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise StorageError(f"is not valid JSON ({error})", where=str(path), remedy=_MEND_JSON) from error
+    if not isinstance(content, dict):
+        raise StorageError("is not a JSON object", where=str(path), remedy=_MEND_JSON)
+    return content
+
+
+def _read_ref(pointer: UPath) -> ArtefactRef:
+    content = _read_json(pointer)
+    try:
+        return ArtefactRef.from_dict(content)
+    except (KeyError, TypeError) as error:
+        raise StorageError("does not name an artefact", where=str(pointer), remedy=_MEND_JSON) from error
 
 
 def _names_below(folder: UPath) -> list[str]:

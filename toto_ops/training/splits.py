@@ -31,6 +31,8 @@ class SplitConfig(StrictModel):
             raise ValueError("train and validation leave nothing to test on")
         if (self.train_until is None) != (self.validation_until is None):
             raise ValueError("give both train_until and validation_until, or neither")
+        if self.train_until is not None and self.validation_until is not None and self.train_until >= self.validation_until:
+            raise ValueError("train_until must come before validation_until")
         return self
 
     def with_test_after(self, boundary: datetime | None, close_time: NDArray[np.datetime64]) -> SplitConfig:

@@ -1,6 +1,7 @@
 """Launching: dead runs are settled, live ones respected, and older moments kept away from what serves."""
 
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from deploy import launch
 from toto_ops.configuration import Settings
-from toto_ops.errors import BusyError
+from toto_ops.errors import BusyError, LookAheadError
 from toto_ops.monitoring.staleness import Fingerprint
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining, remember
@@ -89,3 +90,27 @@ def test_the_instance_is_configured_from_the_project_and_shared_with_the_ui(
     assert (project.settings.dagster_home / "dagster.yaml").exists()
     assert instance.global_op_concurrency_default_limit == 1
     assert instance.run_monitoring_enabled
+
+
+def test_a_moment_that_has_not_come_is_refused(project: Project) -> None:
+    moment = datetime.now(UTC) + timedelta(days=1)
+    with pytest.raises(LookAheadError, match=r"crypto: .*future"):
+        launch.retrain(project, project.universe("crypto"), force=False, as_of=moment, on_event=lambda _event: None)
+    assert not Path(project.settings.home, "dagster").exists()
+
+
+def test_ctrl_c_in_a_run_is_told_from_a_failure() -> None:
+    @dg.op
+    def fails() -> None:
+        raise RuntimeError("broken")
+
+    @dg.op
+    def is_interrupted() -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    def events(op: dg.OpDefinition) -> Sequence[dg.DagsterEvent]:
+        graph = dg.GraphDefinition(name="one_step", node_defs=[op])
+        return graph.execute_in_process(raise_on_error=False).all_events
+
+    assert launch._interrupted(events(is_interrupted))
+    assert not launch._interrupted(events(fails))

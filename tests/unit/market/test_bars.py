@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -161,7 +162,7 @@ def test_damaged_bars_are_never_used(store, put, file, damage):
     else:
         other = store_bars(ArtefactStore(store.root, "other"), "stocks", "AAPL", bars(0, 8))
         path.write_bytes((ArtefactStore(store.root, "other").local_folder(other.ref) / file).read_bytes())
-    with pytest.raises(StorageError, match="retrain the universe"):
+    with pytest.raises(StorageError, match="remove this folder and run `toto-ops retrain stocks --force`"):
         load_bars(store, ref)
 
 
@@ -188,3 +189,11 @@ def test_growing_in_any_steps_ends_in_the_same_bars(tmp_path_factory, cuts, wind
         end = step
     whole = store_bars(ArtefactStore(store.root, "fresh"), "stocks", "AAPL", bars(0, 41))
     assert update.ref.content_hash == whole.ref.content_hash
+
+
+def test_once_a_damaged_folder_is_removed_the_source_is_taken_as_it_is(store, put):
+    first = put(bars(0, 9))
+    shutil.rmtree(store.local_folder(first.ref))
+    again = put(bars(0, 9))
+    assert again.change == "new"
+    assert load_bars(store, again.ref).equals(bars(0, 9))

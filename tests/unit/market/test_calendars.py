@@ -176,12 +176,6 @@ def test_no_bar_closes_between_a_moment_and_its_next_close(traded, moment):
     assert closes.filter(closes.is_between(moment, until, closed="right")).to_list() == [until]
 
 
-@pytest.mark.parametrize("bar", ["2d", "7h", "25h", "50m"])
-def test_bars_that_do_not_tile_a_day_are_a_fault_of_the_configuration(bar):
-    with pytest.raises(ConfigError, match=f"bars of {bar} do not tile a day"):
-        with_bar_times(raw(at(2024, 1, 2)), universe("24/7", bar))
-
-
 def test_an_unknown_calendar_is_a_fault_of_the_configuration():
     with pytest.raises(ConfigError, match="'XMARS' does not exist"):
         expected_open_times(universe("XMARS", "1d"), at(2024, 1, 1), at(2024, 1, 3))

@@ -1,6 +1,7 @@
 """The artefact store: whole or absent, addressed by content, isolated by namespace."""
 
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,3 +125,30 @@ def test_a_broken_document_names_itself(tmp_path: Path) -> None:
 def test_a_ref_survives_json() -> None:
     ref = ArtefactRef(KEY, "abc", "def")
     assert ArtefactRef.from_dict(json.loads(json.dumps(ref.to_dict()))) == ref
+
+
+def test_an_artefact_whose_files_changed_names_its_folder_and_can_be_made_again(tmp_path: Path) -> None:
+    ref = ArtefactStore(tmp_path).put(KEY, "inputs-1", content("one"))
+    folder = ArtefactStore(tmp_path).local_folder(ref)
+    (folder / "part" / "value.txt").write_text("o")
+    with pytest.raises(StorageError, match=rf"{ref.content_hash}: .*not those that were stored.*remove this folder"):
+        ArtefactStore(tmp_path).local_folder(ref)
+
+    shutil.rmtree(folder)
+    store = ArtefactStore(tmp_path)
+    again, reused = store.get_or_make(KEY, "inputs-1", content("one"))
+    assert (again, reused) == (ref, False)
+    assert store.local_folder(again) == folder
+
+
+@pytest.mark.parametrize("damaged", ['{"key": ', "", "[]", "{}"])
+def test_a_damaged_pointer_names_itself(tmp_path: Path, damaged: str) -> None:
+    store = ArtefactStore(tmp_path)
+    store.set_latest(store.put(KEY, "inputs-1", content("one")))
+    folder = tmp_path.joinpath("live", *KEY.parts)
+    (folder / "latest.json").write_text(damaged)
+    with pytest.raises(StorageError, match=r"latest\.json: .*Remedy"):
+        store.latest(KEY)
+    (folder / "by-inputs" / "inputs-1.json").write_text(damaged)
+    with pytest.raises(StorageError, match=r"inputs-1\.json: .*Remedy"):
+        store.find(KEY, "inputs-1")

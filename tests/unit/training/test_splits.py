@@ -123,8 +123,14 @@ def test_too_short_a_history_is_an_error_with_a_remedy(count):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"train": 0.8, "validation": 0.2}, {"train_until": day(1)}, {"horizon_bars": -1}, {"tranche": 0.1}],
-    ids=["nothing left to test on", "one explicit end without the other", "negative purge", "unknown key"],
+    [
+        {"train": 0.8, "validation": 0.2},
+        {"train_until": day(1)},
+        {"train_until": day(2), "validation_until": day(1)},
+        {"horizon_bars": -1},
+        {"tranche": 0.1},
+    ],
+    ids=["nothing left to test on", "one explicit end without the other", "ends in disorder", "negative purge", "unknown key"],
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(wrong):
     with pytest.raises(ValidationError):
