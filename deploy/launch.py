@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from toto_ops.configuration import Settings
-from toto_ops.errors import BusyError, LookAheadError
+from toto_ops.errors import BusyError, LookAheadError, SourceError
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
@@ -24,6 +25,8 @@ from toto_ops.universes import Universe, load_universes
 
 if TYPE_CHECKING:
     import dagster as dg
+
+LOGGER = logging.getLogger(__name__)
 
 REPLAY = "replay"
 """Namespace of retrainings that stand at an earlier moment than the last live one."""
@@ -78,7 +81,10 @@ def reconcile_all(instance: dg.DagsterInstance, settings: Settings) -> None:
     from assets.partitions import reconcile_partitions
 
     for universe in load_universes(settings).universes.values():
-        reconcile_partitions(instance, universe, universe_symbols(universe, open_source(universe)))
+        try:
+            reconcile_partitions(instance, universe, universe_symbols(universe, open_source(universe)))
+        except SourceError as error:  # known symbols stay as they are, and the other universes are not concerned
+            LOGGER.warning("symbols of %s could not be listed: %s", universe.name, error)
 
 
 def retrain(

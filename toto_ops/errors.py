@@ -22,7 +22,8 @@ class TotoOpsError(Exception):
         self.remedy = remedy
         place = f"{where}: " if where else ""
         advice = f" Remedy: {remedy}" if remedy else ""
-        super().__init__(f"{place}{problem}{advice}")
+        stop = "." if remedy and not problem.endswith((".", "!", "?")) else ""
+        super().__init__(f"{place}{problem}{stop}{advice}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process boundaries in Dagster steps; keyword-only arguments need help to get there.

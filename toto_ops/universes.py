@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from pydantic import Field, field_validator, model_validator
 
 from toto_ops.configuration import PROJECT_ROOT, Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
@@ -185,6 +185,10 @@ class Universe(StrictModel):
     def _parsable_cron(cls, cadence: str) -> str:
         if len(cadence.split()) != 5 or not croniter.is_valid(cadence):
             raise ValueError("is not a five-field cron expression such as `0 6 1 * *`")
+        try:
+            croniter(cadence).get_next()
+        except CroniterBadDateError as error:
+            raise ValueError("never comes: it names a day that no month has") from error
         return cadence
 
     @field_validator("bar")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.pipeline.planted import write_config, write_market
 from toto_ops.configuration import PROJECT_ROOT
@@ -85,6 +86,22 @@ def test_a_mistake_is_one_clear_message_and_exit_code_1(home: Path, arguments: t
     as_json = run(home, *arguments, "--json")
     assert as_json.returncode == 1
     assert set(json.loads(as_json.stdout)) == {"error", "problem", "where", "remedy"}
+
+
+def test_a_universe_that_cannot_be_retrained_does_not_keep_the_others_from_it(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "config", tmp_path / "config")
+    path = tmp_path / "config" / "universes.yaml"
+    content = yaml.safe_load(path.read_text())
+    broken = content["universes"]["planted"] | {"source": {"kind": "csv", "folder": str(tmp_path / "nowhere")}}
+    content["universes"] = {"broken": broken, **content["universes"]}
+    path.write_text(yaml.safe_dump(content))
+    shutil.copytree(home / "home", tmp_path / "home")
+    (tmp_path / "home" / "mlflow.db").unlink(missing_ok=True)
+    done = run(tmp_path, "retrain", "broken", "planted", "--as-of", "2020-09-27T00:00:00", "--json")
+    assert done.returncode == 1
+    broken_report, planted_report = json.loads(done.stdout)
+    assert (broken_report["status"], broken_report["error"]) == ("error", "SourceError")
+    assert planted_report["status"] == "up_to_date"
 
 
 def test_a_retraining_in_progress_is_not_joined_by_a_second(home: Path) -> None:

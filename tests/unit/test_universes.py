@@ -59,6 +59,7 @@ def test_symbols_are_upper_cased() -> None:
         ({"cadence": "every full moon"}, "cron"),
         ({"cadence": "99 6 1 * *"}, "cron"),
         ({"cadence": "@monthly"}, "cron"),
+        ({"cadence": "0 0 30 2 *"}, "never comes"),
         ({"costs": {"commission": -0.1}}, "`universes.crypto.costs.commission`"),
         ({"symbols": {"BTCUSD": {"from": "2020-01-02", "to": "2020-01-01"}}}, "before it begins"),
         ({"source": {"kind": "ftp"}}, "`universes.crypto.source`"),
@@ -96,3 +97,9 @@ def test_an_unknown_universe_lists_the_known_ones() -> None:
 def test_w_max_is_the_smaller_of_symbol_cap_and_even_share_of_the_gross_limit() -> None:
     assert Limits(symbol_cap=0.25, gross_leverage=2.0, max_positions=10).w_max == pytest.approx(0.2)
     assert Limits(symbol_cap=0.1, gross_leverage=2.0, max_positions=10).w_max == pytest.approx(0.1)
+
+
+def test_an_error_reads_as_sentences() -> None:
+    assert str(ConfigError("is odd", where="some.yaml", remedy="mend it")) == "some.yaml: is odd. Remedy: mend it"
+    assert str(ConfigError("is odd.", remedy="mend it")) == "is odd. Remedy: mend it"
+    assert str(ConfigError("is odd")) == "is odd"

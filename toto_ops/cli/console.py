@@ -45,12 +45,17 @@ def error_content(error: TotoOpsError) -> dict[str, str]:
     return {"error": type(error).__name__, "problem": error.problem, "where": error.where, "remedy": error.remedy}
 
 
+def print_error(error: TotoOpsError) -> None:
+    """Print an error as one message on standard error."""
+    ERR.print(f"[bold red]error[/] {type(error).__name__}: ", end="")
+    ERR.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
 def _show(error: TotoOpsError, *, as_json: bool) -> None:
     if as_json:
         print_json(error_content(error))
     else:
-        ERR.print(f"[bold red]error[/] {type(error).__name__}: ", end="")
-        ERR.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        print_error(error)
 
 
 def print_json(content: Any) -> None:

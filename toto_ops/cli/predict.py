@@ -64,13 +64,16 @@ def predict(
 
 def _universe_of(project: Project, symbol: str) -> Universe:
     from toto_ops.errors import SymbolNameError
-    from toto_ops.market.sources import open_source
-    from toto_ops.market.universe_symbols import universe_symbols
+    from toto_ops.serving.market_view import served_symbols
     from toto_ops.universes import checked_symbol
 
     name = checked_symbol(symbol)
     universes = project.universes.universes.values()
-    holders = [universe for universe in universes if name in universe_symbols(universe, open_source(universe))]
+    holders = [
+        universe
+        for universe in universes
+        if name in (universe.symbols or ()) or name in served_symbols(project.store, universe.name)
+    ]
     if len(holders) == 1:
         return holders[0]
     if holders:

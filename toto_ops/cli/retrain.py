@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
+from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, error_content, errors_shown, print_error, print_json, print_table
+from toto_ops.errors import TotoOpsError
 from toto_ops.storage.store import LIVE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from deploy.launch import Launch, StepEvent
-    from toto_ops.pipeline.outcome import RetrainingOutcome
+    from toto_ops.pipeline.outcome import RetrainingOutcome, SymbolOutcome
     from toto_ops.pipeline.project import Project
     from toto_ops.universes import Universe
 
@@ -42,7 +43,7 @@ def retrain(
         chosen = [project.universe(name) for name in universes or list(project.universes.universes)]
         moment = as_of.replace(tzinfo=UTC) if as_of and as_of.tzinfo is None else as_of
         try:
-            reports = [_retrain_one(project, universe, force=force, as_of=moment, quiet=as_json) for universe in chosen]
+            reports = [_attempt(project, universe, force=force, as_of=moment, quiet=as_json) for universe in chosen]
         except KeyboardInterrupt:
             ERR.print(
                 "interrupted; what serves is as it was. Run it again to go on: what was finished is reused.", soft_wrap=True
@@ -52,6 +53,18 @@ def retrain(
         print_json([report for report, _ in reports])
     if not all(worked for _, worked in reports):
         raise typer.Exit(EXIT_ERROR)
+
+
+def _attempt(
+    project: Project, universe: Universe, *, force: bool, as_of: datetime | None, quiet: bool
+) -> tuple[dict[str, Any], bool]:
+    """Retrain one universe; an error of its own is reported and leaves the others to go on."""
+    try:
+        return _retrain_one(project, universe, force=force, as_of=as_of, quiet=quiet)
+    except TotoOpsError as error:
+        if not quiet:
+            print_error(error)
+        return {"universe": universe.name, "status": "error", **error_content(error)}, False
 
 
 def _retrain_one(
@@ -131,9 +144,14 @@ def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | No
     if launched.namespace != LIVE:
         OUT.print(f"[yellow]{launched.namespace}[/]: it stood at {outcome.as_of:%Y-%m-%d %H:%M} UTC; what serves is untouched")
     if launched.status == "retrained":
-        print_table("data health", [row.model_dump() for row in outcome.symbols])
+        print_table("data health", [row.model_dump() | {"remarks": _brief(row)} for row in outcome.symbols])
         print_table("models trained", [row.model_dump() for row in outcome.trained])
         print_table(f"gates of {outcome.challenger}, out of sample", [row.model_dump() for row in outcome.criteria])
     OUT.print(f"[bold]{'promoted' if outcome.promoted else 'not promoted'}[/]: {outcome.decision}", highlight=False)
     OUT.print(f"serving: {outcome.incumbent}", highlight=False)
     OUT.print(f"report: {outcome.report}", highlight=False, soft_wrap=True)
+
+
+def _brief(row: SymbolOutcome) -> str:
+    """What was remarked, without the symbol and the remedies; `toto-ops data validate` and Data Docs have them."""
+    return "; ".join(remark.split(" Remedy:")[0].removeprefix(f"{row.symbol}: ") for remark in row.remarks)

@@ -110,7 +110,7 @@ def load_panel(folder: Path) -> Panel:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    remedy = "remove this folder and retrain the universe"
+    remedy = "remove this folder and run `toto-ops retrain <universe> --force`"
     try:
         manifest = PanelManifest.model_validate_json((folder / MANIFEST).read_bytes())
         arrays = load_file(folder / TENSORS)

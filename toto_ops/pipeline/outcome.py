@@ -20,7 +20,7 @@ class SymbolOutcome(StrictModel):
     bars: int
     last_close: str
     data_health: float | None
-    remarks: str
+    remarks: tuple[str, ...]
 
 
 class TrainedOutcome(StrictModel):

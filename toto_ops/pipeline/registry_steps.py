@@ -143,7 +143,7 @@ def _symbols(project: Project, retraining: Retraining, universe: Universe) -> tu
             bars=entry.rows,
             last_close=f"{entry.last_close:%Y-%m-%d}" if entry.last_close else "-",
             data_health=round(health_of(retraining, entry.symbol), 3) if entry.status == "included" else None,
-            remarks="; ".join(entry.reasons or entry.warnings),
+            remarks=entry.reasons or entry.warnings,
         )
         for entry in snapshot_of(project, retraining, universe).entries
     )

@@ -145,6 +145,7 @@ class Tracking:
 
 def quieten_mlflow() -> None:
     """No usage statistics leave the machine, no pickle is ever loaded, and only warnings reach the terminal."""
+    os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"  # read when mlflow is imported; the loggers, when it was already
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

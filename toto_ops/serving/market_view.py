@@ -45,6 +45,11 @@ def is_published(store: ArtefactStore, universe: str) -> bool:
     return store.has_document(_document(universe))
 
 
+def served_symbols(store: ArtefactStore, universe: str) -> tuple[str, ...]:
+    """Symbols of the published snapshot, quarantined ones included; none before anything was published."""
+    return tuple(entry.symbol for entry in _published(store, universe).snapshot.entries) if is_published(store, universe) else ()
+
+
 def read_market(store: ArtefactStore, universe: str) -> MarketView:
     """The market of a universe.
 
@@ -53,15 +58,21 @@ def read_market(store: ArtefactStore, universe: str) -> MarketView:
     StorageError
         If nothing was published yet, or what was cannot be read.
     """
+    published = _published(store, universe)
+    ref = ArtefactRef(ArtefactKey(universe, "panel"), published.panel, published.panel_inputs_hash)
+    return MarketView(published.snapshot, load_panel(store.local_folder(ref)))
+
+
+def _published(store: ArtefactStore, universe: str) -> PublishedMarket:
     content = store.read_document(_document(universe))
     if content is None:
         raise StorageError("has no market data to serve from", where=universe, remedy=f"run `toto-ops retrain {universe}` first")
     try:
-        published = PublishedMarket.model_validate(content)
+        return PublishedMarket.model_validate(content)
     except ValueError as error:
-        raise StorageError(f"cannot be read ({error})", where=_document(universe), remedy="retrain the universe") from error
-    ref = ArtefactRef(ArtefactKey(universe, "panel"), published.panel, published.panel_inputs_hash)
-    return MarketView(published.snapshot, load_panel(store.local_folder(ref)))
+        raise StorageError(
+            f"cannot be read ({error})", where=_document(universe), remedy=f"run `toto-ops retrain {universe} --force`"
+        ) from error
 
 
 def _document(universe: str) -> str:

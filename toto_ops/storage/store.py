@@ -26,7 +26,7 @@ LIVE = "live"
 """Namespace of real retrainings; replay, controls and tests use others and cannot touch it."""
 
 _COMPLETE = "artefact.json"
-_MEND_JSON = "restore the file from a backup, or remove it and retrain"
+_MEND_JSON = "restore the file from a backup, or remove it and run `toto-ops retrain <universe> --force`"
 
 
 @dataclass(frozen=True)

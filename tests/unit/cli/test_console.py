@@ -14,7 +14,7 @@ def test_an_error_is_one_message_or_one_document(capsys: pytest.CaptureFixture[s
     with pytest.raises(typer.Exit) as exit_code, errors_shown():
         raise ConfigError("is odd", where="some.yaml", remedy="mend it")
     assert exit_code.value.exit_code == 1
-    assert "ConfigError: some.yaml: is odd Remedy: mend it" in capsys.readouterr().err
+    assert "ConfigError: some.yaml: is odd. Remedy: mend it" in capsys.readouterr().err
 
     with pytest.raises(typer.Exit), errors_shown(as_json=True):
         raise ConfigError("is odd", where="some.yaml", remedy="mend it")

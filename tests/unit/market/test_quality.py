@@ -239,7 +239,7 @@ def test_results_are_json_whatever_is_wrong(judge, sound_bars):
 def test_bars_that_could_not_be_read_have_a_report_too():
     report = unreadable("AAPL", BarDataError("is binary", where="AAPL.csv", remedy="save as CSV"))
     assert not report.passed
-    assert report.errors == ("AAPL.csv: is binary Remedy: save as CSV",)
+    assert report.errors == ("AAPL.csv: is binary. Remedy: save as CSV",)
     assert report.with_error(BarDataError("more")).errors[1] == "more"
 
 

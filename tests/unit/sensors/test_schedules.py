@@ -49,7 +49,8 @@ class Calendar:
     def tick(self, universe_name: str = "coins", due: datetime = DUE) -> dg.RunRequest | dg.SkipReason:
         schedule = retrain_schedule(self.project.universe(universe_name), dg.DefaultScheduleStatus.STOPPED)
         toto = TotoOps(home=self.settings.home, config_dir=str(self.settings.config_dir), env="local")
-        answer = schedule(dg.build_schedule_context(self.instance, due, resources={"toto": toto}))
+        with dg.build_schedule_context(self.instance, due, resources={"toto": toto}) as context:
+            answer = schedule(context)
         assert isinstance(answer, (dg.RunRequest, dg.SkipReason))
         return answer
 
