@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 
+from deploy.unfinished_runs import LAUNCHER_TAG, LAUNCHER_VARIABLE, launcher_identity, settle_unfinished_runs
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError, LookAheadError, SourceError
 from toto_ops.market.sources import open_source
@@ -34,7 +34,6 @@ REPLAY = "replay"
 REPOSITORY_TAG = ".dagster/repository"
 """Where the UI looks a run's job up; without it, runs of the command line would be missing from the job's page."""
 
-LAUNCHER_TAG = "toto/launcher"
 POLL_SECONDS = 0.3
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows progress and a summary; the event log keeps everything."""
@@ -71,6 +70,7 @@ def prepare_instance(settings: Settings) -> dg.DagsterInstance:
     os.environ["TOTO_ENV"] = settings.env
     os.environ["TOTO_CONFIG_DIR"] = str(settings.config_dir)
     os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
+    os.environ[LAUNCHER_VARIABLE] = launcher_identity()
     import dagster as dg
 
     return dg.DagsterInstance.get()
@@ -137,7 +137,7 @@ def _retrain_locked(
     from assets.partitions import range_tags, reconcile_partitions
     from assets.resources import AS_OF_TAG, UNIVERSE_TAG
 
-    _settle_unfinished_runs(instance, universe)
+    settle_unfinished_runs(instance, universe)
     namespace = _namespace(project, universe, as_of)
     project = Project(project.settings, namespace)
     assessment = assess(project, universe)
@@ -147,7 +147,7 @@ def _retrain_locked(
     tags = {
         **range_tags(instance, universe),
         UNIVERSE_TAG: universe.name,
-        LAUNCHER_TAG: _launcher(),
+        LAUNCHER_TAG: launcher_identity(),
         REPOSITORY_TAG: "__repository__@deploy.definitions",
         "toto/namespace": namespace,
         "toto/reason": (assessment.reason if assessment.stale else "asked for")[:200],
@@ -238,45 +238,3 @@ def _watch(
             dagster_event = event.get_dagster_event()
             on_event(StepEvent(universe.name, dagster_event.step_key or "", kinds[dagster_event.event_type]))
         seen = len(events)
-
-
-def _settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) -> None:
-    """Report runs failed whose launcher on this host is gone, and refuse to start beside one that is alive.
-
-    The lock of this universe is held by the caller, so an unfinished run launched from this host's command line has
-    lost its process.
-    """
-    import dagster as dg
-
-    unfinished = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-    ]
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        if not _concerns(run, universe):
-            continue
-        if run.tags.get(LAUNCHER_TAG, "").startswith(f"{socket.gethostname()}:"):
-            instance.report_run_failed(
-                run, "The process that launched this run is gone; the run was reported failed before the next one."
-            )
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        else:
-            raise BusyError(
-                f"run {run.run_id} is {run.status.value.lower()}",
-                where=universe.name,
-                remedy="wait for it, or cancel it in the Dagster UI",
-            )
-
-
-def _concerns(run: dg.DagsterRun, universe: Universe) -> bool:
-    """By its tag; runs of a backfill of the whole graph have none and are known by their assets."""
-    from assets.resources import UNIVERSE_TAG
-
-    selected = run.asset_selection or frozenset()
-    return run.tags.get(UNIVERSE_TAG) == universe.name or any(key.path[0] == universe.name for key in selected)
-
-
-def _launcher() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"

@@ -1,6 +1,10 @@
 """Launching: dead runs are settled, live ones respected, and older moments kept away from what serves."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +14,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from deploy import launch
+from deploy.unfinished_runs import LAUNCHER_TAG, LAUNCHER_VARIABLE, settle_unfinished_runs
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError, LookAheadError
 from toto_ops.monitoring.staleness import Fingerprint
@@ -34,31 +39,46 @@ def started(instance: dg.DagsterInstance, **changes: object) -> dg.DagsterRun:
 
 
 def test_a_run_whose_launcher_died_is_reported_failed(instance: dg.DagsterInstance, project: Project) -> None:
-    run = started(instance, tags={"toto/universe": "crypto", launch.LAUNCHER_TAG: HERE})
-    launch._settle_unfinished_runs(instance, project.universe("crypto"))
+    run = started(instance, tags={"toto/universe": "crypto", LAUNCHER_TAG: HERE})
+    settle_unfinished_runs(instance, project.universe("crypto"))
     settled = instance.get_run_by_id(run.run_id)
     assert settled is not None
     assert settled.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_what_a_dead_launcher_left_running_is_ended_and_nothing_else(instance: dg.DagsterInstance, project: Project) -> None:
+    program = [sys.executable, "-c", "import time; time.sleep(60)"]
+    orphan = subprocess.Popen(program, env=os.environ | {LAUNCHER_VARIABLE: HERE})
+    bystander = subprocess.Popen(program, env=os.environ | {LAUNCHER_VARIABLE: f"{HERE}d"})
+    try:
+        started(instance, tags={"toto/universe": "crypto", LAUNCHER_TAG: HERE})
+        settle_unfinished_runs(instance, project.universe("crypto"))
+        assert orphan.wait(timeout=10) == -signal.SIGKILL
+        assert bystander.poll() is None
+    finally:
+        for process in (orphan, bystander):
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"tags": {"toto/universe": "crypto"}},
-        {"tags": {"toto/universe": "crypto", launch.LAUNCHER_TAG: "elsewhere:1:x"}},
+        {"tags": {"toto/universe": "crypto", LAUNCHER_TAG: "elsewhere:1:x"}},
         {"asset_selection": frozenset({dg.AssetKey(["crypto", "bars"])})},
     ],
 )
 def test_a_run_of_someone_else_is_waited_for(instance: dg.DagsterInstance, project: Project, changes: dict[str, object]) -> None:
     run = started(instance, **changes)
     with pytest.raises(BusyError, match=run.run_id):
-        launch._settle_unfinished_runs(instance, project.universe("crypto"))
+        settle_unfinished_runs(instance, project.universe("crypto"))
 
 
 def test_runs_of_another_universe_and_finished_ones_are_nobodys_business(instance: dg.DagsterInstance, project: Project) -> None:
     started(instance, tags={"toto/universe": "stocks"})
     create_run_for_test(instance, job_name="crypto_retrain", status=dg.DagsterRunStatus.SUCCESS, tags={"toto/universe": "crypto"})
-    launch._settle_unfinished_runs(instance, project.universe("crypto"))
+    settle_unfinished_runs(instance, project.universe("crypto"))
 
 
 def test_an_earlier_moment_than_the_last_retraining_is_a_replay(project: Project) -> None:
