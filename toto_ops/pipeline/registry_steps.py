@@ -14,7 +14,7 @@ from toto_ops.pipeline.outcome import CriterionOutcome, RetrainingOutcome, Symbo
 from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.provenance import provenance
-from toto_ops.pipeline.retraining_decision import remember
+from toto_ops.pipeline.retraining_decision import remember, require_newest
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.registry.history import incumbent
 from toto_ops.storage.retraining import Retraining
@@ -45,10 +45,11 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     Raises
     ------
     PromotionError
-        If an ONNX model does not decide as its policy does.
+        If an ONNX model does not decide as its policy does, or a later retraining was settled already.
     """
     from toto_ops.registry.models import Submission
 
+    require_newest(project, retraining, universe)
     evidence, report = evidence_of(retraining)
     panel, _ = panel_of(retraining)
     observations = _real_observations(panel)
@@ -75,6 +76,7 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     """
     from toto_ops.registry.promotion import promote
 
+    require_newest(project, retraining, universe)
     evidence, _ = evidence_of(retraining)
     registered = retraining.store.read_document(f"{retraining.folder}/challenger.json")
     if registered is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from toto_ops.errors import BarDataError, StorageError
+from toto_ops.errors import BarDataError, PromotionError, StorageError
 from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.staleness import Fingerprint, compare
@@ -14,6 +14,7 @@ from toto_ops.pipeline.sentiment_source import sentiment_path
 from toto_ops.pipeline.versions import code_versions
 from toto_ops.storage.hashing import file_digest
 from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.store import LIVE
 from toto_ops.universes import SampleSource, Universe
 
 
@@ -60,6 +61,26 @@ def last_retraining(project: Project, universe: Universe) -> Retraining | None:
     """The last successful retraining, or None before the first."""
     stored = project.store.read_document(_document(universe))
     return project.retraining(universe, str(stored["retrain_id"])) if stored else None
+
+
+def require_newest(project: Project, retraining: Retraining, universe: Universe) -> None:
+    """Refuse to settle a retraining that stands before the last settled one, such as an old run executed again.
+
+    Nothing serves from other namespaces than `live`: there moments may come in any order.
+
+    Raises
+    ------
+    PromotionError
+        Nothing was moved; what serves is as it was.
+    """
+    last = last_retraining(project, universe)
+    if retraining.store.namespace == LIVE and last is not None and retraining.as_of < last.as_of:
+        raise PromotionError(
+            f"stands at {retraining.as_of:%Y-%m-%d %H:%M} UTC, before the last retraining ({last.as_of:%Y-%m-%d %H:%M} UTC): "
+            "a model judged on older bars does not come to serve",
+            where=f"{universe.name} {retraining.retrain_id}",
+            remedy=f"use `toto-ops retrain {universe.name} --as-of …`, which replays it apart from what serves",
+        )
 
 
 def note_fingerprint(project: Project, retraining: Retraining, universe: Universe) -> None:
