@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from analyst_samples import CONFIG_DIR
 
+from tests.unit.analysts.analyst_samples import CONFIG_DIR
 from toto_ops.analysts.decisions import record_decisions
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.analysts.strategy import load_strategy

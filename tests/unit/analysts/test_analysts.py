@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from analyst_samples import FALLING, QUIET, RISING, make_state, make_strategy, states
 from hypothesis import given, settings
 from torch import Tensor
 
+from tests.unit.analysts.analyst_samples import FALLING, QUIET, RISING, make_state, make_strategy, states
 from toto_ops.analysts.news import news_opinion
 from toto_ops.analysts.opinion import Opinion, feature, recent_return
 from toto_ops.analysts.risk import exposure_limit, risk_opinion

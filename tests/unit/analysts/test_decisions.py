@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from analyst_samples import make_rules, make_strategy, swinging_panel
 
+from tests.unit.analysts.analyst_samples import make_rules, make_strategy, swinging_panel
 from toto_ops.analysts.decisions import DECISION_SCHEMA, load_decisions, record_decisions, save_decisions
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.errors import InsufficientDataError, StorageError

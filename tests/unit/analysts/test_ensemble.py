@@ -8,10 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analyst_samples import FALLING, QUIET, RISING, make_panel, make_rules, make_state, make_strategy, states, swinging_panel
 from hypothesis import given, settings
 from torch import Tensor
 
+from tests.unit.analysts.analyst_samples import (
+    FALLING,
+    QUIET,
+    RISING,
+    make_panel,
+    make_rules,
+    make_state,
+    make_strategy,
+    states,
+    swinging_panel,
+)
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.analysts.risk import FALL_BARS, exposure_limit
 from toto_ops.features.state import RETURN_LAGS

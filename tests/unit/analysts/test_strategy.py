@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from analyst_samples import CONFIG_DIR
 
+from tests.unit.analysts.analyst_samples import CONFIG_DIR
 from toto_ops.analysts.strategy import STRATEGY_FILE, StrategyConfig, load_strategy
 from toto_ops.errors import ConfigError
 

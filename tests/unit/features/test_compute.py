@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from bar_histories import DAILY, STOCKS, bars_of, random_bars, random_sentiment, real_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.features.bar_histories import DAILY, STOCKS, bars_of, random_bars, random_sentiment, real_bars
 from toto_ops.features.compute import FEATURE_SCHEMA, FeatureConfig, compute_features
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.storage.hashing import value_hash

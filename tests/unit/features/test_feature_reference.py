@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from bar_histories import DAILY, STOCKS, as_lists, as_words, random_bars, random_sentiment, real_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.features.bar_histories import DAILY, STOCKS, as_lists, as_words, random_bars, random_sentiment, real_bars
 from toto_ops.features import reference
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.state import MARKET_FEATURES, REGIME_FEATURES, RETURN_LAGS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import talib
-from bar_histories import DAILY, bars_of
 
+from tests.unit.features.bar_histories import DAILY, bars_of
 from toto_ops.features.compute import FeatureConfig, compute_features
 
 

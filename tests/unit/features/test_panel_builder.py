@@ -8,11 +8,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from bar_histories import DAILY, STOCKS, bars_of, random_bars, real_bars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from tests.unit.features.bar_histories import DAILY, STOCKS, bars_of, random_bars, real_bars
 from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.panel import Panel

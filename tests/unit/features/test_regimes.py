@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from bar_histories import DAILY, bars_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.unit.features.bar_histories import DAILY, bars_of
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.regimes import RegimeConfig
 from toto_ops.features.state import REGIME_FEATURES

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from bar_histories import DAILY, START, bars_of
 
+from tests.unit.features.bar_histories import DAILY, START, bars_of
 from toto_ops.errors import BarDataError
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.sentiment import SENTIMENT_SCHEMA, SentimentConfig, read_sentiment, with_sentiment

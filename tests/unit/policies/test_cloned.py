@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from policy_checks import PolicyChecks, observe
 
+from tests.unit.policies.policy_checks import PolicyChecks, observe
 from toto_ops.features.state import STATE_FEATURES
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.simulation.observation import Action, state_vector

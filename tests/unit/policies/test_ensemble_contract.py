@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from policy_checks import PolicyChecks
 
+from tests.unit.policies.policy_checks import PolicyChecks
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.analysts.strategy import load_strategy
 from toto_ops.configuration import PROJECT_ROOT

@@ -1,12 +1,9 @@
 """Fixtures of the registry tests: one MLflow database for all of them, one universe for each."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from toto_ops.registry import models
 from toto_ops.registry.models import ModelRegistry

@@ -1,8 +1,8 @@
 """For any model that ever served: which data, which code, which tests it passed, what it replaced."""
 
 import pytest
-from registry_samples import fallback_submission, submission
 
+from tests.unit.registry.registry_samples import fallback_submission, submission
 from toto_ops.errors import StorageError
 from toto_ops.registry.history import incumbent, registry_table, require_incumbent, version_detail
 from toto_ops.registry.promotion import promote

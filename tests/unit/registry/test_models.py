@@ -8,8 +8,8 @@ import mlflow.onnx
 import numpy as np
 import pytest
 import torch
-from registry_samples import LinearPolicy, evidence, fallback_submission, submission
 
+from tests.unit.registry.registry_samples import LinearPolicy, evidence, fallback_submission, submission
 from toto_ops.errors import PromotionError, StorageError
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.onnx_export import random_observation

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from registry_samples import LinearPolicy, NaNPolicy, manifest
 
+from tests.unit.registry.registry_samples import LinearPolicy, NaNPolicy, manifest
 from toto_ops.errors import PromotionError
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.registry.onnx_export import Parity, check_parity, export_onnx, open_session, random_observation, run_session

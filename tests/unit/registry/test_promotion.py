@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from registry_samples import fallback_submission, submission
 
+from tests.unit.registry.registry_samples import fallback_submission, submission
 from toto_ops.errors import PromotionError, StorageError
 from toto_ops.registry.events import events
 from toto_ops.registry.history import incumbent

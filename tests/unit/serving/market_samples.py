@@ -4,8 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from registry_samples import START, W_MAX
 
+from tests.unit.registry.registry_samples import START, W_MAX
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.market.snapshot import Snapshot, SnapshotEntry

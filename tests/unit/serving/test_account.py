@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_samples import universe
 from pydantic import ValidationError
 
+from tests.unit.serving.market_samples import universe
 from toto_ops.features.state import ACCOUNT_FEATURES
 from toto_ops.serving.account import FLAT, AccountQuery
 from toto_ops.simulation.account import account_features

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from market_samples import panel, snapshot
 
+from tests.unit.serving.market_samples import panel, snapshot
 from toto_ops.errors import StorageError
 from toto_ops.features.panel_builder import save_panel
 from toto_ops.serving.market_view import publish_market, read_market

@@ -5,9 +5,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
-from market_samples import BARS, LAST_CLOSE, panel, snapshot, universe
-from registry_samples import START, W_MAX, LinearPolicy, manifest
 
+from tests.unit.registry.registry_samples import START, W_MAX, LinearPolicy, manifest
+from tests.unit.serving.market_samples import BARS, LAST_CLOSE, panel, snapshot, universe
 from toto_ops.errors import BarDataError, StaleBarsError, SymbolNameError
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.registry.onnx_export import export_onnx, open_session

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from registry_samples import fallback_submission, submission
 
+from tests.unit.registry.registry_samples import fallback_submission, submission
 from toto_ops.errors import StorageError
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.onnx_export import random_observation

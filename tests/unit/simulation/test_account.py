@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from market_paths import make_rules
 
+from tests.unit.simulation.market_paths import make_rules
 from toto_ops.features.state import ACCOUNT_FEATURES
 from toto_ops.simulation.account import account_features
 from toto_ops.simulation.portfolio import PortfolioState, initial_state

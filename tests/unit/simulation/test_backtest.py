@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_paths import MarketPath, act_from_table, make_panel, make_rules, random_path, random_rules
 from numpy.typing import NDArray
 
+from tests.unit.simulation.market_paths import MarketPath, act_from_table, make_panel, make_rules, random_path, random_rules
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.backtest import BacktestResult, backtest

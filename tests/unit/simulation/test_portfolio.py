@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_paths import make_rules, random_rules
 from torch import Tensor
 
+from tests.unit.simulation.market_paths import make_rules, random_rules
 from toto_ops.simulation.portfolio import (
     BarPrices,
     PortfolioState,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_paths import act_from_table, make_rules, random_path, random_rules
 
+from tests.unit.simulation.market_paths import act_from_table, make_rules, random_path, random_rules
 from toto_ops.simulation.account import account_features
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.portfolio import BarPrices, initial_state, mark_to_close, portfolio_step

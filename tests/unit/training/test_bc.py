@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lessons import QUICK, RULES, SYMBOLS, make_dataset, make_inputs, make_panel
 
+from tests.unit.training.lessons import QUICK, RULES, SYMBOLS, make_dataset, make_inputs, make_panel
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.policies.contract import load_policy
 from toto_ops.simulation.backtest import backtest

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from lessons import QUICK, RULES, make_dataset, make_panel, shuffled
 
+from tests.unit.training.lessons import QUICK, RULES, make_dataset, make_panel, shuffled
 from toto_ops.errors import StorageError
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.training import bc_fit

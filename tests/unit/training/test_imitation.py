@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lessons import make_dataset, make_panel
 
+from tests.unit.training.lessons import make_dataset, make_panel
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.state import STATE_FEATURES
 from toto_ops.policies.cloned import ClonedPolicy
