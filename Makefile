@@ -59,6 +59,7 @@ lock: ## rebuild requirements.lock from pyproject.toml in a fresh environment
 	build/lock/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev,bench]'
 	{ echo '# Made by `make lock`. torch is pinned: a newer one would bring its CUDA packages along.'; \
 	  build/lock/bin/python -m pip freeze --all --exclude toto-ops --exclude pip | sed 's/+cpu$$//'; } > requirements.lock
+	rm -rf build/lock build/lib build/bdist.*
 
 clean: ## remove the environment and caches; what is stored in .toto stays
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -40,6 +40,7 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
+                "namespace": toto.namespace,
                 "verdict": evidence.verdict,
                 "challenger": evidence.line,
                 "report": dg.MetadataValue.path(str(judged.report)),

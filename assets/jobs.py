@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.partitions import asset_key
 from assets.resources import UNIVERSE_TAG
 from toto_ops.universes import Universe
 
@@ -38,7 +39,7 @@ def ingest_job(universe: Universe) -> "UnresolvedAssetJobDefinition":
     """The job that brings in new bars for serving, without training anything; light enough for one process."""
     return dg.define_asset_job(
         ingest_job_name(universe),
-        selection=dg.AssetSelection.assets(*(dg.AssetKey([universe.name, name]) for name in INGESTED_ASSETS)),
+        selection=dg.AssetSelection.assets(*(asset_key(universe, name) for name in INGESTED_ASSETS)),
         tags={UNIVERSE_TAG: universe.name},
         executor_def=dg.in_process_executor,
         description=f"Validate and store new bars of {universe.name} and serve from them; no model is trained.",

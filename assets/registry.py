@@ -61,6 +61,7 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
         outcome = settle_champion(toto.project(), toto.retraining(context, universe), universe)
         return dg.MaterializeResult(
             metadata={
+                "namespace": toto.namespace,
                 "promoted": outcome.promoted,
                 "decision": outcome.decision,
                 "serving": outcome.incumbent,

@@ -15,6 +15,7 @@ from toto_ops.universes import Universe
 
 AS_OF_TAG = "toto/as_of"
 UNIVERSE_TAG = "toto/universe"
+REASON_TAG = "toto/reason"
 BACKFILL_TAG = "dagster/backfill"
 
 

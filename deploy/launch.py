@@ -43,16 +43,14 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class StepEvent:
     """Progress of one step of a run, for whoever displays it."""
 
-    universe: str
     step: str
-    status: Literal["planned", "started", "succeeded", "failed", "skipped"]
+    status: Literal["started", "succeeded", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class Launch:
     """How one universe's launch ended."""
 
-    universe: str
     namespace: str
     status: Literal["retrained", "up_to_date", "failed"]
     reason: str
@@ -135,14 +133,14 @@ def _retrain_locked(
     on_event: Callable[[StepEvent], None],
 ) -> Launch:
     from assets.partitions import range_tags, reconcile_partitions
-    from assets.resources import AS_OF_TAG, UNIVERSE_TAG
+    from assets.resources import AS_OF_TAG, REASON_TAG, UNIVERSE_TAG
 
     settle_unfinished_runs(instance, universe)
     namespace = _namespace(project, universe, as_of)
     project = Project(project.settings, namespace)
     assessment = assess(project, universe)
     if not assessment.stale and not force and _stands_at(project, universe, as_of):
-        return Launch(universe.name, namespace, "up_to_date", assessment.reason)
+        return Launch(namespace, "up_to_date", assessment.reason)
     reconcile_partitions(instance, universe, assessment.symbols)
     tags = {
         **range_tags(instance, universe),
@@ -150,12 +148,12 @@ def _retrain_locked(
         LAUNCHER_TAG: launcher_identity(),
         REPOSITORY_TAG: "__repository__@deploy.definitions",
         "toto/namespace": namespace,
-        "toto/reason": (assessment.reason if assessment.stale else "asked for")[:200],
+        REASON_TAG: (assessment.reason if assessment.stale else "asked for")[:200],
     }
     if as_of is not None:
         tags[AS_OF_TAG] = as_of.isoformat()
     run_id, success, failures = _execute(instance, project, universe, tags, on_event)
-    return Launch(universe.name, namespace, "retrained" if success else "failed", tags["toto/reason"], run_id, failures)
+    return Launch(namespace, "retrained" if success else "failed", tags[REASON_TAG], run_id, failures)
 
 
 def _namespace(project: Project, universe: Universe, as_of: datetime | None) -> str:
@@ -185,7 +183,7 @@ def _execute(
     job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
     run_config = {**QUIET, "resources": {"toto": {"config": {"namespace": project.namespace}}}}
     done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(instance, universe, tags, done, on_event), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(instance, tags, done, on_event), daemon=True)
     watcher.start()
     try:
         with dg.execute_job(job, instance=instance, run_config=run_config, tags=tags, raise_on_error=False) as result:
@@ -208,12 +206,13 @@ def _interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
 
 def _watch(
     instance: dg.DagsterInstance,
-    universe: Universe,
     tags: dict[str, str],
     done: threading.Event,
     on_event: Callable[[StepEvent], None],
 ) -> None:
     import dagster as dg
+
+    from assets.resources import UNIVERSE_TAG
 
     kinds: dict[dg.DagsterEventType, Literal["started", "succeeded", "failed", "skipped"]] = {
         dg.DagsterEventType.STEP_START: "started",
@@ -227,14 +226,12 @@ def _watch(
     while not finished:
         finished = done.wait(POLL_SECONDS)
         if run_id is None:
-            runs = instance.get_runs(
-                dg.RunsFilter(tags={LAUNCHER_TAG: tags[LAUNCHER_TAG], "toto/universe": universe.name}), limit=1
-            )
+            runs = instance.get_runs(dg.RunsFilter(tags={tag: tags[tag] for tag in (LAUNCHER_TAG, UNIVERSE_TAG)}), limit=1)
             run_id = runs[0].run_id if runs else None
         if run_id is None:
             continue
         events = instance.all_logs(run_id, of_type=set(kinds))
         for event in events[seen:]:
             dagster_event = event.get_dagster_event()
-            on_event(StepEvent(universe.name, dagster_event.step_key or "", kinds[dagster_event.event_type]))
+            on_event(StepEvent(dagster_event.step_key or "", kinds[dagster_event.event_type]))
         seen = len(events)

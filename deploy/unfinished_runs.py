@@ -70,8 +70,10 @@ def settle_unfinished_runs(instance: dg.DagsterInstance, universe: Universe) -> 
 
 def _concerns(run: dg.DagsterRun, universe: Universe) -> bool:
     """By its tag; runs of a backfill of the whole graph have none and are known by their assets."""
+    from assets.resources import UNIVERSE_TAG
+
     selected = run.asset_selection or frozenset()
-    return run.tags.get("toto/universe") == universe.name or any(key.path[0] == universe.name for key in selected)
+    return run.tags.get(UNIVERSE_TAG) == universe.name or any(key.path[0] == universe.name for key in selected)
 
 
 def _end_processes_of(launcher: str) -> None:

@@ -1,1 +1,1 @@
-"""Schedules and sensors: thin. What they decide is decided by pure functions in `toto_ops.monitoring`."""
+"""Schedules and sensors: thin. What they decide is decided in the library, by `toto_ops.pipeline.retraining_decision`."""

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.jobs import retrain_job_name
 from assets.partitions import range_tags, reconcile_partitions
-from assets.resources import AS_OF_TAG, UNIVERSE_TAG, TotoOps
+from assets.resources import AS_OF_TAG, REASON_TAG, UNIVERSE_TAG, TotoOps
 from toto_ops.universes import Universe
 
 
@@ -27,7 +27,7 @@ def retrain_schedule(universe: Universe, default_status: dg.DefaultScheduleStatu
         if not verdict.stale:
             return dg.SkipReason(f"{universe.name}: {verdict.reason}")
         reconcile_partitions(context.instance, universe, verdict.symbols)
-        tags = {**range_tags(context.instance, universe), UNIVERSE_TAG: universe.name, "toto/reason": verdict.reason[:200]}
+        tags = {**range_tags(context.instance, universe), UNIVERSE_TAG: universe.name, REASON_TAG: verdict.reason[:200]}
         if not verdict.as_of_is_newest_close:
             tags[AS_OF_TAG] = due.isoformat()
         return dg.RunRequest(run_key=f"{universe.name}-{due:%Y%m%dT%H%M}", tags=tags)

@@ -145,8 +145,10 @@ class Universe(StrictModel):
     costs: Costs
     limits: Limits = Limits()
     rates: Rates = Rates()
-    volume_unit: Literal["base", "quote"]
-    adjustment: Literal["none", "split", "total_return"]
+    volume_unit: Literal["base", "quote"] = Field(
+        description="what volume counts: units of the symbol, or money; features are ratios of volumes, so both work alike"
+    )
+    adjustment: Literal["none", "split", "total_return"] = Field(description="how prices are adjusted; every report says so")
     decision_lag: int = Field(default=1, ge=1, description="bars between a decision's close and its fill's open")
     minimum_bars: int = Field(default=300, ge=60, description="shorter histories are quarantined")
     minimum_coverage: Fraction = Field(default=0.6, description="share of symbols that must be healthy to go on")

@@ -1,10 +1,11 @@
-"""What every command shares: output as text or JSON, and errors shown as one clear message."""
+"""What every command shares: moments in UTC, output as text or JSON, and errors shown as one clear message."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,11 @@ def errors_shown(*, as_json: bool = False) -> Iterator[None]:
         remedy = "check that TOTO_HOME is a folder this user can write to, and that its disk is not full"
         _show(StorageError(str(error.strerror), where=str(error.filename), remedy=remedy), as_json=as_json)
         raise typer.Exit(EXIT_ERROR) from error
+
+
+def as_utc(moment: datetime | None) -> datetime | None:
+    """A moment as it was typed, which has no zone, in UTC."""
+    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def error_content(error: TotoOpsError) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json
+from toto_ops.cli.console import OUT, AsJson, as_utc, errors_shown, print_json
 
 if TYPE_CHECKING:
     from toto_ops.pipeline.project import Project
@@ -32,8 +32,6 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Ask the incumbent, through ONNX Runtime, and say until when the answer holds."""
-    from datetime import UTC
-
     from toto_ops.configuration import Settings
     from toto_ops.pipeline.project import Project
     from toto_ops.serving.account import AccountQuery
@@ -43,8 +41,7 @@ def predict(
         project = Project(Settings())
         chosen = project.universe(universe) if universe else _universe_of(project, symbol)
         account = AccountQuery(position=position, leverage=leverage, cash=cash, days_since_trade=days_since_trade)
-        moment = at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
-        answer = Predictor.open(chosen, project.store, project.registry).predict(symbol, moment, account)
+        answer = Predictor.open(chosen, project.store, project.registry).predict(symbol, as_utc(at), account)
     if as_json:
         print_json(answer.model_dump(mode="json"))
         return

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, error_content, errors_shown, print_error, print_json, print_table
+from toto_ops.cli.console import (
+    ERR,
+    EXIT_ERROR,
+    OUT,
+    AsJson,
+    as_utc,
+    error_content,
+    errors_shown,
+    print_error,
+    print_json,
+    print_table,
+)
 from toto_ops.errors import TotoOpsError
 from toto_ops.storage.store import LIVE
 
@@ -33,15 +44,13 @@ def retrain(
 
     Exit code 0 means the pipeline worked, whether or not a model passed its gates.
     """
-    from datetime import UTC
-
     from toto_ops.configuration import Settings
     from toto_ops.pipeline.project import Project
 
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         chosen = [project.universe(name) for name in universes or list(project.universes.universes)]
-        moment = as_of.replace(tzinfo=UTC) if as_of and as_of.tzinfo is None else as_of
+        moment = as_utc(as_of)
         try:
             reports = [_attempt(project, universe, force=force, as_of=moment, quiet=as_json) for universe in chosen]
         except KeyboardInterrupt:

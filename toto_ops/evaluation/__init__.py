@@ -1,1 +1,1 @@
-"""The one honest judge: splits, backtests, metrics, baselines, gates and the report."""
+"""The one honest judge: metrics and their intervals, baselines, gates, evidence and the report."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.evaluation.metrics import sharpe_ratio
-from toto_ops.evaluation.moments import to_aware
+from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import backtest

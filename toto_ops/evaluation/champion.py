@@ -10,7 +10,7 @@ from toto_ops.evaluation.candidates import Candidate
 from toto_ops.evaluation.evidence import ChampionComparison
 from toto_ops.evaluation.gates import GateConfig
 from toto_ops.evaluation.metrics import sharpe_ratio
-from toto_ops.evaluation.moments import to_utc64
+from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.rules import TradingRules

@@ -32,7 +32,7 @@ from toto_ops.evaluation.gates import (
     imitation_criteria,
 )
 from toto_ops.evaluation.metrics import measure, minimum_detectable_sharpe, volatility
-from toto_ops.evaluation.moments import to_aware
+from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.backtest import BacktestResult, backtest
 from toto_ops.simulation.observation import Action

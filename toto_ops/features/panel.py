@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toto_ops.errors import InsufficientDataError
+from toto_ops.features.moments import to_utc64
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class Panel:
         """
         keep = np.ones(self.rows, dtype=bool)
         if start is not None:
-            keep &= self.close_time > _utc64(start)
+            keep &= self.close_time > to_utc64(start)
         if end is not None:
-            keep &= self.close_time <= _utc64(end)
+            keep &= self.close_time <= to_utc64(end)
         if not keep.any():
             raise InsufficientDataError(f"the panel has no bar that closes after {start} and by {end}")
         return self.take(keep)
@@ -98,9 +99,3 @@ class Panel:
             close=self.close[keep],
             ended=ended & ~resumes,
         )
-
-
-def _utc64(moment: datetime) -> np.datetime64:
-    from datetime import UTC
-
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

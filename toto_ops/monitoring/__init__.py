@@ -1,1 +1,1 @@
-"""Decisions about the running system: what is stale, what should be retrained."""
+"""Pure decisions about the running system: is anything stale?"""

@@ -36,7 +36,6 @@ class Judged:
     """The judgement of one retraining."""
 
     evidence: Evidence
-    challenger_line: str
     report: Path
     plots: dict[str, bytes]
     """PNG by title."""
@@ -90,7 +89,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     retraining.record(ref)
     folder = retraining.store.local_folder(ref)
     evidence = read_evidence(folder)
-    return Judged(evidence, evidence.line, folder / REPORT_FILE, plot_evidence(evidence), reused)
+    return Judged(evidence, folder / REPORT_FILE, plot_evidence(evidence), reused)
 
 
 def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:

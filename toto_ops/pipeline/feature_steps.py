@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from toto_ops.features.compute import FeatureConfig, compute_features
+from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_builder import build_panel, load_panel, save_panel
 from toto_ops.market.bars import load_bars
@@ -59,19 +61,18 @@ def make_features(project: Project, retraining: Retraining, universe: Universe) 
     snapshot = snapshot_of(project, retraining, universe)
     store = retraining.store
     hashes = {symbol: _features_inputs(snapshot, universe, symbol) for symbol in snapshot.symbols}
-    stored = {symbol: store.find(retraining.key("features", symbol), hashes[symbol]) for symbol in snapshot.symbols}
-    missing = tuple(symbol for symbol, ref in stored.items() if ref is None)
+    found = {symbol: store.find(retraining.key("features", symbol), hashes[symbol]) for symbol in snapshot.symbols}
+    refs = {symbol: ref for symbol, ref in found.items() if ref is not None}
+    missing = tuple(symbol for symbol in snapshot.symbols if symbol not in refs)
     if missing:
         fresh = _compute(retraining, universe, snapshot, missing).partition_by("symbol", as_dict=True)
         for symbol in missing:
             table = fresh[symbol,]
-            stored[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], partial(_write_features, table))
+            refs[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], partial(_write_features, table))
     made = []
-    for symbol, ref in stored.items():
-        assert ref is not None  # noqa: S101 - every missing symbol was just computed
-        retraining.record(ref)
-        summary = json.loads((store.local_folder(ref) / SUMMARY_FILE).read_text())
-        made.append(FeaturesMade(symbol=symbol, reused=symbol not in missing, **summary))
+    for symbol in snapshot.symbols:
+        retraining.record(refs[symbol])
+        made.append(FeaturesMade(symbol=symbol, reused=symbol not in missing, **_summary(retraining, refs[symbol])))
     return tuple(made)
 
 
@@ -96,7 +97,7 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
     retraining.record(ref)
     panel = load_panel(store.local_folder(ref))
-    first, last = (moment.replace(tzinfo=UTC) for moment in panel.close_time[[0, -1]].tolist())
+    first, last = to_aware(panel.close_time[[0, -1]])
     return PanelMade(
         symbols=panel.symbols,
         rows=panel.rows,
@@ -110,9 +111,7 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
 
 def health_of(retraining: Retraining, symbol: str) -> float:
     """Mean data health index of a symbol's bars, 0 to 1."""
-    return float(
-        json.loads((retraining.store.local_folder(retraining.ref("features", symbol)) / SUMMARY_FILE).read_text())["health"]
-    )
+    return float(_summary(retraining, retraining.ref("features", symbol))["health"])
 
 
 def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:
@@ -142,6 +141,11 @@ def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, sym
     found = (published_sentiment(universe, symbol) for symbol in symbols)
     published = [table for table in found if table is not None]
     return compute_features(bars, universe, pl.concat(published) if published else None, FeatureConfig())
+
+
+def _summary(retraining: Retraining, ref: ArtefactRef) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((retraining.store.local_folder(ref) / SUMMARY_FILE).read_text())
+    return content
 
 
 def _write_features(table: pl.DataFrame, folder: Path) -> None:

@@ -52,8 +52,9 @@ def make_decisions(project: Project, retraining: Retraining, universe: Universe)
         }
     )
     store = retraining.store
-    stored = {symbol: store.find(retraining.key("ensemble_decisions", symbol), inputs) for symbol in panel.symbols}
-    reused = all(stored.values())
+    found = {symbol: store.find(retraining.key("ensemble_decisions", symbol), inputs) for symbol in panel.symbols}
+    refs = {symbol: ref for symbol, ref in found.items() if ref is not None}
+    reused = len(refs) == len(panel.symbols)
     if not reused:
         from toto_ops.analysts.decisions import record_decisions, save_decisions
         from toto_ops.analysts.ensemble import EnsemblePolicy
@@ -67,8 +68,8 @@ def make_decisions(project: Project, retraining: Retraining, universe: Universe)
                 save_decisions(history, folder / DECISIONS_FILE)
                 _write_summary(folder, history["action"], history["strength"])
 
-            stored[symbol] = store.put(retraining.key("ensemble_decisions", symbol), inputs, write)
-    return tuple(_record(retraining, "ensemble_decisions", symbol, reused=reused, inputs=inputs) for symbol in panel.symbols)
+            refs[symbol] = store.put(retraining.key("ensemble_decisions", symbol), inputs, write)
+    return tuple(_record(retraining, symbol, refs[symbol], reused=reused) for symbol in panel.symbols)
 
 
 def make_datasets(retraining: Retraining) -> tuple[DecisionsMade, ...]:
@@ -86,8 +87,8 @@ def make_datasets(retraining: Retraining) -> tuple[DecisionsMade, ...]:
             OfflineDataset.from_decisions(history).save(folder / f"{name}.npz")
             _write_summary(folder, history["action"], history["strength"])
 
-        _, reused = retraining.store.get_or_make(retraining.key("offline_dataset", symbol), inputs, write)
-        made.append(_record(retraining, "offline_dataset", symbol, reused=reused, inputs=inputs))
+        dataset, reused = retraining.store.get_or_make(retraining.key("offline_dataset", symbol), inputs, write)
+        made.append(_record(retraining, symbol, dataset, reused=reused))
     return tuple(made)
 
 
@@ -98,9 +99,7 @@ def dataset_of(retraining: Retraining, symbol: str) -> OfflineDataset:
     return OfflineDataset.load(retraining.store.local_folder(retraining.ref("offline_dataset", symbol)) / f"{symbol}.npz")
 
 
-def _record(retraining: Retraining, asset: str, symbol: str, *, reused: bool, inputs: str) -> DecisionsMade:
-    ref = retraining.store.find(retraining.key(asset, symbol), inputs)
-    assert ref is not None  # noqa: S101 - just found or just put
+def _record(retraining: Retraining, symbol: str, ref: ArtefactRef, *, reused: bool) -> DecisionsMade:
     retraining.record(ref)
     summary = json.loads((retraining.store.local_folder(ref) / SUMMARY_FILE).read_text())
     return DecisionsMade(symbol=symbol, reused=reused, **summary)

@@ -54,11 +54,7 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     asset = f"{line.name}_policy"
     panel, panel_ref = panel_of(retraining)
     config, splits = project.training.of(line), splits_of(project, retraining, universe)
-    datasets = (
-        {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols}
-        if "offline_dataset" in line.upstream
-        else {}
-    )
+    datasets = {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
     inputs = value_hash(
         {
             "line": line.name,
@@ -74,7 +70,7 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     )
 
     def write(folder: Path) -> None:
-        trained = _train(project, retraining, universe, line_name, inputs)
+        trained = _train(project, retraining, universe, line, inputs)
         trained.policy.save(folder, trained.manifest)
 
     ref, reused = retraining.store.get_or_make(retraining.key(asset), inputs, write)
@@ -85,11 +81,16 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     return PolicyMade(manifest, folder, reused)
 
 
+def _has_teacher(line: Line[Any]) -> bool:
+    """Whether a line learns from the recorded decisions of the analysts."""
+    return "offline_dataset" in line.upstream
+
+
 def _teacher_knows_until(project: Project, line: Line[Any]) -> datetime | None:
-    return project.strategy.chosen_until if "offline_dataset" in line.upstream else None
+    return project.strategy.chosen_until if _has_teacher(line) else None
 
 
-def _train(project: Project, retraining: Retraining, universe: Universe, line_name: str, inputs_hash: str) -> TrainedPolicy:
+def _train(project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str) -> TrainedPolicy:
     import torch
 
     from toto_ops.simulation.rules import TradingRules
@@ -98,12 +99,10 @@ def _train(project: Project, retraining: Retraining, universe: Universe, line_na
     from toto_ops.training.splits import Span
 
     torch.set_num_threads(project.settings.torch_threads)
-    line = line_named(line_name)
     panel, _ = panel_of(retraining)
     splits = splits_of(project, retraining, universe)
     known = Span(after=splits.train.after, until=splits.validation.until)
-    needs_decisions = "offline_dataset" in line.upstream
-    datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if needs_decisions else {}
+    datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
     inputs = TrainingInputs(
         universe=universe.name,
         panel=panel.between(None, known.until),

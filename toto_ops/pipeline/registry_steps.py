@@ -74,8 +74,6 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     A refused challenger is a success of the system: the incumbent stays and the reasons are written down. Only now do
     the `latest` pointers move and is the retraining remembered as done.
     """
-    from toto_ops.registry.promotion import promote
-
     require_newest(project, retraining, universe)
     evidence, _ = evidence_of(retraining)
     registered = retraining.store.read_document(f"{retraining.folder}/challenger.json")
@@ -83,18 +81,9 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
         raise PromotionError(
             "no challenger was registered", where=universe.name, remedy="materialise `challenger` in the same run first"
         )
-    promoted, decision = False, _refusal(evidence)
-    if evidence.passed:
-        try:
-            promotion = promote(project.registry, universe.name, int(registered["version"]))
-        except PromotionRefusedError as refusal:  # a verdict like any other: the retraining itself has succeeded
-            decision = f"the challenger passed its gates but {refusal.problem}"
-        else:
-            promoted = promotion.outcome == "promoted"
-            replaced = f", replacing version {promotion.replaced}" if promotion.replaced else ""
-            decision = f"version {promotion.champion.version} passed every gate" + (
-                replaced if promoted else " and serves already"
-            )
+    promoted, decision = (
+        _promotion(project, universe, int(registered["version"])) if evidence.passed else (False, _refusal(evidence))
+    )
     outcome = _outcome(project, retraining, universe, evidence, promoted=promoted, decision=decision)
     for ref in retraining.refs():
         retraining.store.set_latest(ref)
@@ -103,11 +92,25 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     return outcome
 
 
+def _promotion(project: Project, universe: Universe, version: int) -> tuple[bool, str]:
+    """Promote a version that passed its gates: whether it serves only now, and the decision in words."""
+    from toto_ops.registry.promotion import promote
+
+    try:
+        promotion = promote(project.registry, universe.name, version)
+    except PromotionRefusedError as refusal:  # a verdict like any other: the retraining itself has succeeded
+        return False, f"the challenger passed its gates but {refusal.problem}"
+    passed = f"version {promotion.champion.version} passed every gate"
+    if promotion.outcome == "unchanged":
+        return False, f"{passed} and serves already"
+    return True, f"{passed}, replacing version {promotion.replaced}" if promotion.replaced else passed
+
+
 def _refusal(evidence: Evidence) -> str:
     failed = "; ".join(
         f"{row.name} is {_number(row.measured)}, required {row.relation} {_number(row.required)}" for row in evidence.failures
     )
-    return f"the challenger did not pass: {failed}" if failed else "the challenger passed"
+    return f"the challenger did not pass: {failed}"
 
 
 def _number(value: float | None) -> str:

@@ -13,7 +13,7 @@ EVALUATION_VERSION = "1"
 
 
 def code_versions() -> dict[str, str]:
-    """Step to version, for fingerprints and manifests."""
+    """Step to version, for fingerprints."""
     from toto_ops.training.lines import LINES
 
     return {

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from pydantic import AwareDatetime, Field
 from torch import Tensor, nn
 
@@ -72,8 +73,6 @@ class Policy(nn.Module):
 
     def act(self, observation: Observation) -> Decision:
         """Decide for one bar in all accounts and symbols, without gradients."""
-        import torch
-
         with torch.no_grad():
             return Decision(*self(*observation))
 

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import BarDataError, StaleBarsError, SymbolNameError
+from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.market.calendars import next_close_after
 from toto_ops.market.snapshot import SnapshotEntry
 from toto_ops.registry.models import ModelRegistry
@@ -163,13 +164,13 @@ class Predictor:
 
     def _newest_bar(self, entry: SnapshotEntry, moment: datetime) -> _Bar:
         panel = self.view.panel
-        closed = int(np.searchsorted(panel.close_time, _naive64(moment), side="right"))
+        closed = int(np.searchsorted(panel.close_time, to_utc64(moment), side="right"))
         rows = np.flatnonzero(panel.mask[:closed, self._columns[entry.symbol]])
         if not len(rows):
             raise BarDataError(
                 f"no usable bar had closed by {moment:%Y-%m-%d %H:%M %Z}", where=entry.symbol, remedy="ask for a later moment"
             )
-        return _Bar(entry, int(rows[-1]), _aware(panel.close_time[rows[-1]]))
+        return _Bar(entry, int(rows[-1]), to_aware(panel.close_time[rows[-1:]])[0])
 
     def _require_fresh(self, bar: _Bar, moment: datetime) -> None:
         age = (moment - bar.close).total_seconds() / SECONDS_PER_DAY
@@ -245,11 +246,3 @@ class Predictor:
 def serving_moment(universe: Universe, view: MarketView) -> datetime:
     """The moment a question stands at unless it says otherwise: now, or the end of a bundled sample, which never grows."""
     return view.snapshot.as_of if isinstance(universe.source, SampleSource) else datetime.now(UTC)
-
-
-def _aware(moment: np.datetime64) -> datetime:
-    return datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC)
-
-
-def _naive64(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

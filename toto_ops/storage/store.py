@@ -2,7 +2,7 @@
 
 An artefact is a folder that appears whole or not at all: it is written under a temporary name, synced and renamed.
 Two small pointers live beside it: `by-inputs/<inputs-hash>` lets unchanged work be reused, and `latest` names the
-newest result of a live retraining. Works on local paths and on object stores through universal-pathlib, where the
+result of the newest retraining that succeeded. Works on local paths and on object stores through universal-pathlib, where the
 manifest of files is uploaded last and makes the artefact visible.
 """
 
@@ -153,7 +153,7 @@ class ArtefactStore:
     # -- pointers and small documents ---------------------------------------------------------------------------
 
     def set_latest(self, ref: ArtefactRef) -> None:
-        """Move the `latest` pointer of an artefact; call it only when a live retraining has succeeded."""
+        """Move the `latest` pointer of an artefact; call it only when its retraining has succeeded."""
         self._write_json(self._base.joinpath(*ref.key.parts) / "latest.json", ref.to_dict())
 
     def latest(self, key: ArtefactKey) -> ArtefactRef | None:

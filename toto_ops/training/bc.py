@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from toto_ops.errors import InsufficientDataError, LookAheadError
+from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.simulation.backtest import backtest
@@ -56,7 +56,7 @@ def train_behaviour_cloning(inputs: TrainingInputs, config: BehaviourCloningConf
 
 def _refuse_test_bars(inputs: TrainingInputs) -> None:
     """A trainer that was handed test bars would make every later figure a lie: better no model."""
-    limit = np.datetime64(inputs.splits.test.after.astimezone(UTC).replace(tzinfo=None), "us")
+    limit = to_utc64(inputs.splits.test.after)
     latest = max([inputs.panel.close_time[-1], *(part.close_time[-1] for part in inputs.datasets.values() if len(part))])
     if latest > limit:
         raise LookAheadError(
@@ -108,7 +108,7 @@ def _trial(inputs: TrainingInputs, config: BehaviourCloningConfig, trained: Fit)
         split=inputs.splits,
         seed=trained.seed,
         returns=tuple(result.returns.tolist()),
-        timestamps=tuple(moment.replace(tzinfo=UTC) for moment in result.open_time[1:].tolist()),
+        timestamps=to_aware(result.open_time[1:]),
         metrics=_metrics(trained),
         created_at=datetime.now(UTC),
     )

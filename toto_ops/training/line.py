@@ -36,7 +36,7 @@ class TrainingInputs:
     parents_know_until
         Latest close that influenced what the line learns from, such as its teacher; None where nothing was fitted.
     inputs_hash
-        Hash of data, configuration, seed and code version; keys checkpoints and trials.
+        Hash of everything that determines the weights; keys checkpoints and trials.
     """
 
     universe: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from toto_ops.configuration import SCHEMA_VERSIONS
 from toto_ops.errors import InsufficientDataError, StorageError
+from toto_ops.features.moments import to_utc64
 from toto_ops.features.state import STATE_FEATURES, STATE_SCHEMA
 from toto_ops.simulation.observation import Action
 from toto_ops.training.splits import Span
@@ -87,8 +87,7 @@ class OfflineDataset:
 
     def between(self, span: Span) -> OfflineDataset:
         """The decisions taken within `(span.after, span.until]`; possibly none."""
-        after, until = (np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us") for moment in (span.after, span.until))
-        keep = (self.close_time > after) & (self.close_time <= until)
+        keep = (self.close_time > to_utc64(span.after)) & (self.close_time <= to_utc64(span.until))
         return OfflineDataset(self.states[keep], self.actions[keep], self.strengths[keep], self.close_time[keep])
 
     def save(self, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
+from toto_ops.features.moments import to_aware, to_utc64
 
 
 class SplitConfig(StrictModel):
@@ -41,9 +41,11 @@ class SplitConfig(StrictModel):
         Train and validation share what closes by then in their configured proportion. Explicit windows stay as they
         are; so does everything without a boundary, or before there is a bar after it.
         """
-        if boundary is None or boundary >= _aware(close_time[-1]) or self.train_until is not None:
+        if boundary is None or self.train_until is not None:
             return self
-        start = _aware(close_time[0])
+        start, end = to_aware(close_time[[0, -1]])
+        if boundary >= end:
+            return self
         train_until = start + (boundary - start) * (self.train / (self.train + self.validation))
         return self.model_copy(update={"train_until": train_until, "validation_until": boundary})
 
@@ -70,14 +72,14 @@ def make_splits(close_time: NDArray[np.datetime64], config: SplitConfig) -> Spli
     `horizon_bars` of the earlier span are purged, since their outcome reaches into the later one, and the first
     `embargo_bars` of the later span are left out, since their features reach back into the earlier one.
     """
-    moments = [_aware(moment) for moment in close_time]
+    moments = to_aware(close_time)
     if len(moments) < 3:
         raise InsufficientDataError(f"{len(moments)} bars cannot be split", remedy="add history")
     start, end = moments[0], moments[-1]
     train_until = config.train_until or start + (end - start) * config.train
     validation_until = config.validation_until or start + (end - start) * (config.train + config.validation)
-    first_validation = int(np.searchsorted(close_time, _naive64(train_until), side="right"))
-    first_test = int(np.searchsorted(close_time, _naive64(validation_until), side="right"))
+    first_validation = int(np.searchsorted(close_time, to_utc64(train_until), side="right"))
+    first_test = int(np.searchsorted(close_time, to_utc64(validation_until), side="right"))
     last_train = first_validation - 1 - config.horizon_bars
     last_validation = first_test - 1 - config.horizon_bars
     validation_after = first_validation - 1 + config.embargo_bars
@@ -92,15 +94,3 @@ def make_splits(close_time: NDArray[np.datetime64], config: SplitConfig) -> Spli
         validation=Span(after=moments[validation_after], until=moments[last_validation]),
         test=Span(after=moments[test_after], until=end),
     )
-
-
-def _aware(moment: Any) -> datetime:
-    from datetime import UTC
-
-    return datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC)
-
-
-def _naive64(moment: datetime) -> np.datetime64:
-    from datetime import UTC
-
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -14,5 +14,5 @@ def to_utc64(moment: datetime) -> np.datetime64:
 
 
 def to_aware(moments: NDArray[np.datetime64]) -> tuple[datetime, ...]:
-    """The panel's moments as aware datetimes."""
+    """The panel's moments `[T]` as aware datetimes."""
     return tuple(moment.replace(tzinfo=UTC) for moment in moments.astype("datetime64[us]").tolist())
