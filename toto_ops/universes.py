@@ -248,6 +248,7 @@ def load_universes(settings: Settings) -> UniverseFile:
     base_path = settings.config_dir / "universes.yaml"
     base = read_yaml(base_path)
     overlay_path = settings.config_dir / "env" / f"{settings.env}.yaml"
-    over = read_yaml(overlay_path) if overlay_path.exists() else {}
+    # Only `local` may do without: a production that lost its overlay would stand still with every schedule stopped.
+    over = {} if settings.env == "local" and not overlay_path.exists() else read_yaml(overlay_path)
     culprit = base_path if not over else Path(f"{base_path} with {overlay_path}")
     return parse_config(overlay(base, over), UniverseFile, culprit)

@@ -20,7 +20,7 @@ def settings_with(tmp_path: Path, change: dict[str, Any], env_overlay: dict[str,
     if env_overlay is not None:
         (tmp_path / "env").mkdir()
         (tmp_path / "env" / "test.yaml").write_text(yaml.safe_dump(env_overlay))
-    return Settings(config_dir=tmp_path, env="test")
+    return Settings(config_dir=tmp_path, env="local" if env_overlay is None else "test")
 
 
 def test_the_bundled_universes_load() -> None:
@@ -87,6 +87,12 @@ def test_an_environment_overlays_the_base(tmp_path: Path) -> None:
     universes = load_universes(settings)
     assert universes.universe("crypto").minimum_coverage == 0.9
     assert universes.universe("crypto").calendar == "24/7"
+
+
+def test_an_environment_whose_overlay_is_missing_is_an_error(tmp_path: Path) -> None:
+    settings_with(tmp_path, {})
+    with pytest.raises(ConfigError, match=r"prod\.yaml"):
+        load_universes(Settings(config_dir=tmp_path, env="prod"))
 
 
 def test_an_unknown_universe_lists_the_known_ones() -> None:

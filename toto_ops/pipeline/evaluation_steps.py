@@ -99,7 +99,7 @@ def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:
 
 
 def fallback_candidate(project: Project, retraining: Retraining, universe: Universe, panel: Panel, splits: Splits) -> Candidate:
-    """The analysts' ensemble as a policy. Its thresholds were chosen on train spans, and its manifest says so."""
+    """The analysts' ensemble as a policy. It knows what those knew who chose its numbers, and its manifest says so."""
     from toto_ops.analysts.ensemble import EnsemblePolicy
     from toto_ops.evaluation.candidates import Candidate
     from toto_ops.policies.contract import PolicyManifest

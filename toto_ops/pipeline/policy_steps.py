@@ -64,6 +64,7 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
             "config": config,
             "splits": splits,
             "rules": money_settings(universe),
+            "periods_per_year": universe.periods_per_year,
             "teacher_knows_until": str(_teacher_knows_until(project, line)),
             "version": line.code_version,
         }

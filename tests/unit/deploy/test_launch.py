@@ -76,9 +76,12 @@ def test_a_run_of_someone_else_is_waited_for(instance: dg.DagsterInstance, proje
 
 
 def test_runs_of_another_universe_and_finished_ones_are_nobodys_business(instance: dg.DagsterInstance, project: Project) -> None:
-    started(instance, tags={"toto/universe": "stocks"})
+    other = started(instance, tags={"toto/universe": "stocks", LAUNCHER_TAG: HERE})
     create_run_for_test(instance, job_name="crypto_retrain", status=dg.DagsterRunStatus.SUCCESS, tags={"toto/universe": "crypto"})
     settle_unfinished_runs(instance, project.universe("crypto"))
+    untouched = instance.get_run_by_id(other.run_id)
+    assert untouched is not None
+    assert untouched.status == dg.DagsterRunStatus.STARTED
 
 
 def test_an_earlier_moment_than_the_last_retraining_is_a_replay(project: Project) -> None:
