@@ -7,9 +7,10 @@ the remedy, because configuration is edited by people at bad moments.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,8 +20,6 @@ from upath import UPath
 from toto_ops.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-SCHEMA_VERSIONS = (1,)
-"""Readable schema versions: the present one and, once there is one, its predecessor."""
 
 
 class StrictModel(BaseModel):
@@ -30,15 +29,46 @@ class StrictModel(BaseModel):
 
 
 class VersionedModel(StrictModel):
-    """Top level of a configuration file or a stored manifest."""
+    """Top level of a configuration file or a stored document.
+
+    A document of another layout is a new version: the subclass then says `schema_version: int = 2` and how one of
+    version 1 becomes one of version 2, in `upgraded`. Documents of the present and of the previous version can be
+    read; a document without a version is of the first.
+    """
 
     schema_version: int = 1
+
+    @classmethod
+    def present_version(cls) -> int:
+        """The version this release writes."""
+        return int(cls.model_fields["schema_version"].default)
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> Self:
+        """Read a document as it is stored, of the present or of the previous version.
+
+        Raises
+        ------
+        ValidationError
+            If it is of any other version, which is named beside the readable ones, or does not fit the model.
+        """
+        version, present = content.get("schema_version", 1), cls.present_version()
+        if present > 1 and version == present - 1:
+            content = {**cls.upgraded(content), "schema_version": present}
+        return cls.model_validate({"schema_version": version, **content})
+
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """A document of the previous version in the layout of the present one."""
+        return dict(content)
 
     @field_validator("schema_version")
     @classmethod
     def _readable(cls, version: int) -> int:
-        if version not in SCHEMA_VERSIONS:
-            raise ValueError(f"schema_version {version} cannot be read; this release reads {SCHEMA_VERSIONS}")
+        present = cls.present_version()
+        if version != present:
+            readable = f"{present - 1} and {present}" if present > 1 else str(present)
+            raise ValueError(f"schema_version {version} cannot be read; this release reads {readable}")
         return version
 
 

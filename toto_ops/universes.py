@@ -153,6 +153,9 @@ class Universe(StrictModel):
     minimum_bars: int = Field(default=300, ge=60, description="shorter histories are quarantined")
     minimum_coverage: Fraction = Field(default=0.6, description="share of symbols that must be healthy to go on")
     max_bar_age_days: float = Field(default=5.0, gt=0, description="serving refuses bars older than this")
+    promotion: Literal["automatic", "manual"] = Field(
+        default="automatic", description="manual: a challenger that passed its gates waits for `toto-ops registry promote`"
+    )
     gates: dict[str, Any] = Field(default_factory=dict, description="overrides of gates.yaml for this universe")
 
     @field_validator("name")

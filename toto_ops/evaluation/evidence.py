@@ -241,6 +241,6 @@ def read_evidence(folder: Path) -> Evidence:
     """
     path = folder / EVIDENCE_FILE
     try:
-        return Evidence.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Evidence.stored(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise StorageError(f"holds no readable evidence ({error})", where=str(path), remedy="run the evaluation again") from error

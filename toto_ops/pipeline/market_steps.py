@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from toto_ops.configuration import VersionedModel
 from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.market.data_docs import write_data_docs
 from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, quarantine
@@ -31,6 +32,12 @@ class Ingested:
     not_members: tuple[str, ...]
     """Symbols asked for that the universe no longer has; what is stored of them stays."""
     data_docs: Path
+
+
+class Members(VersionedModel):
+    """The symbols the universe had when a retraining began, taking part or not."""
+
+    symbols: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def ingest(
     note_fingerprint(project, retraining, universe)
     source = open_source(universe)
     members = universe_symbols(universe, source)
-    retraining.store.create_document(_members_document(retraining), {"symbols": list(members)})
+    retraining.store.create_model(_members_document(retraining), Members(symbols=members))
     results = tuple(_ingest_symbol(source, retraining, universe, symbol, moment) for symbol in symbols if symbol in members)
     reports = tuple(result.report for result in results)
     docs = retraining.store.put(
@@ -111,16 +118,15 @@ def snapshot_of(project: Project, retraining: Retraining, universe: Universe) ->
 def coverage_of(project: Project, retraining: Retraining, universe: Universe) -> Coverage:
     """How much of the universe takes part in this retraining."""
     snapshot = snapshot_of(project, retraining, universe)
-    stored = retraining.store.read_document(_members_document(retraining))
+    stored = retraining.store.read_model(_members_document(retraining), Members)
     if stored is None:
         raise StorageError("does not say which symbols it is about", where=retraining.folder, remedy="materialise `bars` first")
-    members = [str(symbol) for symbol in stored["symbols"]]
     known = {entry.symbol for entry in snapshot.entries}
     return Coverage(
-        share=len(snapshot.symbols) / len(members),
+        share=len(snapshot.symbols) / len(stored.symbols),
         required=universe.minimum_coverage,
         quarantined=snapshot.quarantined,
-        not_ingested=tuple(symbol for symbol in members if symbol not in known),
+        not_ingested=tuple(symbol for symbol in stored.symbols if symbol not in known),
     )
 
 

@@ -69,7 +69,7 @@ class RetrainingOutcome(VersionedModel):
 
 def write_outcome(retraining: Retraining, outcome: RetrainingOutcome) -> None:
     """Store what a retraining came to, beside its index."""
-    retraining.store.write_document(f"{retraining.folder}/outcome.json", outcome.model_dump(mode="json"))
+    retraining.store.write_model(f"{retraining.folder}/outcome.json", outcome)
 
 
 def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -> RetrainingOutcome | None:
@@ -79,5 +79,4 @@ def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -
         if last is None:
             return None
         retrain_id = last.retrain_id
-    stored = project.store.read_document(f"{project.retraining(universe, retrain_id).folder}/outcome.json")
-    return RetrainingOutcome.model_validate(stored) if stored else None
+    return project.store.read_model(f"{project.retraining(universe, retrain_id).folder}/outcome.json", RetrainingOutcome)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from toto_ops.configuration import VersionedModel
 from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
 from toto_ops.pipeline.feature_steps import health_of, panel_of
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 PARITY_ROWS = 64
 """Rows of real market features the ONNX model is compared with torch on, spread over the panel."""
+
+
+class OfferedChallenger(VersionedModel):
+    """Which registered version is the challenger of a retraining."""
+
+    name: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,8 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     fallback = project.registry.register_fallback(
         Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))
     )
-    retraining.store.write_document(
-        f"{retraining.folder}/challenger.json", {"name": challenger.name, "version": challenger.version}
-    )
+    offered = OfferedChallenger(name=challenger.name, version=challenger.version)
+    retraining.store.write_model(_challenger_document(retraining), offered)
     return Registered(challenger, fallback)
 
 
@@ -76,20 +83,22 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     """
     require_newest(project, retraining, universe)
     evidence, _ = evidence_of(retraining)
-    registered = retraining.store.read_document(f"{retraining.folder}/challenger.json")
-    if registered is None:
+    offered = retraining.store.read_model(_challenger_document(retraining), OfferedChallenger)
+    if offered is None:
         raise PromotionError(
             "no challenger was registered", where=universe.name, remedy="materialise `challenger` in the same run first"
         )
-    promoted, decision = (
-        _promotion(project, universe, int(registered["version"])) if evidence.passed else (False, _refusal(evidence))
-    )
+    promoted, decision = _promotion(project, universe, offered.version) if evidence.passed else (False, _refusal(evidence))
     outcome = _outcome(project, retraining, universe, evidence, promoted=promoted, decision=decision)
     for ref in retraining.refs():
         retraining.store.set_latest(ref)
     write_outcome(retraining, outcome)
     remember(project, retraining, universe, outcome.completed_at)
     return outcome
+
+
+def _challenger_document(retraining: Retraining) -> str:
+    return f"{retraining.folder}/challenger.json"
 
 
 def _promotion(project: Project, universe: Universe, version: int) -> tuple[bool, str]:

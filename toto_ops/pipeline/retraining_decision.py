@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import AwareDatetime
+
+from toto_ops.configuration import VersionedModel
 from toto_ops.errors import BarDataError, PromotionError, StorageError
 from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
@@ -16,6 +19,14 @@ from toto_ops.storage.hashing import file_digest
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import LIVE
 from toto_ops.universes import SampleSource, Universe
+
+
+class LastRetraining(VersionedModel):
+    """The last retraining of a universe that succeeded, and what it used."""
+
+    retrain_id: str
+    completed_at: AwareDatetime
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True)
@@ -52,15 +63,20 @@ def assess(project: Project, universe: Universe) -> Assessment:
     source = open_source(universe)
     symbols = universe_symbols(universe, source)
     current = _fingerprint(project, universe, {symbol: _source_mark(source, symbol) for symbol in symbols})
-    stored = project.store.read_document(_document(universe))
-    verdict = compare(Fingerprint.model_validate(stored["fingerprint"]) if stored else None, current)
+    stored = read_last(project, universe)
+    verdict = compare(stored.fingerprint if stored else None, current)
     return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
 
 
 def last_retraining(project: Project, universe: Universe) -> Retraining | None:
     """The last successful retraining, or None before the first."""
-    stored = project.store.read_document(_document(universe))
-    return project.retraining(universe, str(stored["retrain_id"])) if stored else None
+    stored = read_last(project, universe)
+    return project.retraining(universe, stored.retrain_id) if stored else None
+
+
+def read_last(project: Project, universe: Universe) -> LastRetraining | None:
+    """What is noted of the last successful retraining, or None before the first."""
+    return project.store.read_model(_document(universe), LastRetraining)
 
 
 def require_newest(project: Project, retraining: Retraining, universe: Universe) -> None:
@@ -86,18 +102,16 @@ def require_newest(project: Project, retraining: Retraining, universe: Universe)
 def note_fingerprint(project: Project, retraining: Retraining, universe: Universe) -> None:
     """Note what a retraining is about to use, before it reads it: a feed that grows meanwhile is then seen as new."""
     fingerprint = assess(project, universe).fingerprint
-    retraining.store.create_document(f"{retraining.folder}/fingerprint.json", fingerprint.model_dump(mode="json"))
+    retraining.store.create_model(f"{retraining.folder}/fingerprint.json", fingerprint)
 
 
 def remember(project: Project, retraining: Retraining, universe: Universe, completed_at: datetime) -> None:
     """Note that a retraining succeeded: until something it used changes, there is nothing to do."""
-    fingerprint = retraining.store.read_document(f"{retraining.folder}/fingerprint.json")
+    fingerprint = retraining.store.read_model(f"{retraining.folder}/fingerprint.json", Fingerprint)
     if fingerprint is None:
         raise StorageError("has no fingerprint", where=retraining.folder, remedy="materialise `bars` first")
-    project.store.write_document(
-        _document(universe),
-        {"retrain_id": retraining.retrain_id, "completed_at": completed_at.isoformat(), "fingerprint": fingerprint},
-    )
+    last = LastRetraining(retrain_id=retraining.retrain_id, completed_at=completed_at, fingerprint=fingerprint)
+    project.store.write_model(_document(universe), last)
 
 
 def _fingerprint(project: Project, universe: Universe, sources: dict[str, str]) -> Fingerprint:

@@ -104,7 +104,7 @@ def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
     """
     path = folder / "policy.json"
     try:
-        manifest = PolicyManifest.model_validate(json.loads(path.read_text()))
+        manifest = PolicyManifest.stored(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise StorageError(
             f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version"

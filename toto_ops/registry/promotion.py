@@ -91,7 +91,17 @@ def promote(registry: ModelRegistry, universe: str, version: int) -> Promotion:
         champion = registry.version(name, current) if current is not None else None
         _require_fit_to_serve(registry, candidate, champion)
         moment = datetime.now(UTC)
-        event = RegistryEvent(universe=universe, at=moment, kind="promoted", version=version, instead_of=current)
+        event = RegistryEvent(
+            number=len(events(registry, universe)) + 1,
+            universe=universe,
+            at=moment,
+            kind="promotion",
+            version=version,
+            instead_of=current,
+            by="unknown",
+            why="not recorded",
+            outcome="done",
+        )
         with ExitStack() as undo:
             _tag(registry, undo, candidate, {PROMOTED_AT_TAG: moment.isoformat(), REPLACED_TAG: str(current or "")})
             _note(registry, undo, event)
@@ -129,7 +139,17 @@ def rollback(registry: ModelRegistry, universe: str) -> Rollback:
         incumbent = registry.version(name, successor)
         _require_answers(registry.files(incumbent), incumbent)
         moment = datetime.now(UTC)
-        event = RegistryEvent(universe=universe, at=moment, kind="rolled back", version=successor, instead_of=withdrawn.version)
+        event = RegistryEvent(
+            number=len(events(registry, universe)) + 1,
+            universe=universe,
+            at=moment,
+            kind="rollback",
+            version=successor,
+            instead_of=withdrawn.version,
+            by="unknown",
+            why="not recorded",
+            outcome="done",
+        )
         with ExitStack() as undo:
             _tag(registry, undo, withdrawn, {ROLLED_BACK_AT_TAG: moment.isoformat()})
             _note(registry, undo, event)

@@ -68,7 +68,7 @@ def _published(store: ArtefactStore, universe: str) -> PublishedMarket:
     if content is None:
         raise StorageError("has no market data to serve from", where=universe, remedy=f"run `toto-ops retrain {universe}` first")
     try:
-        return PublishedMarket.model_validate(content)
+        return PublishedMarket.stored(content)
     except ValueError as error:
         raise StorageError(
             f"cannot be read ({error})", where=_document(universe), remedy=f"run `toto-ops retrain {universe} --force`"

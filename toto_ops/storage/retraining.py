@@ -11,8 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import AwareDatetime
+
+from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
+
+
+class AsOf(VersionedModel):
+    """The moment a retraining stands at."""
+
+    as_of: AwareDatetime
 
 
 @dataclass(frozen=True)
@@ -32,16 +41,16 @@ class Retraining:
 
     def resolve_as_of(self, as_of: datetime) -> datetime:
         """Fix the `as_of` of this retraining once; later callers get what the first one said."""
-        self.store.create_document(f"{self.folder}/as_of.json", {"as_of": as_of.astimezone(UTC).isoformat()})
+        self.store.create_model(f"{self.folder}/as_of.json", AsOf(as_of=as_of.astimezone(UTC)))
         return self.as_of
 
     @property
     def as_of(self) -> datetime:
         """The moment after which nothing is known to this retraining."""
-        stored = self.store.read_document(f"{self.folder}/as_of.json")
+        stored = self.store.read_model(f"{self.folder}/as_of.json", AsOf)
         if stored is None:
             raise StorageError("has no as_of yet", where=self.folder, remedy="materialise `bars` first")
-        return datetime.fromisoformat(stored["as_of"])
+        return stored.as_of
 
     def record(self, ref: ArtefactRef) -> None:
         """Note that this retraining made or reused `ref`."""

@@ -15,15 +15,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from upath import UPath
 
+from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.storage.hashing import folder_hash
 
 LIVE = "live"
 """Namespace of real retrainings; replay, controls and tests use others and cannot touch it."""
+
+ModelT = TypeVar("ModelT", bound=VersionedModel)
 
 _COMPLETE = "artefact.json"
 _MEND_JSON = "restore the file from a backup, or remove it and run `toto-ops retrain <universe> --force`"
@@ -195,6 +199,31 @@ class ArtefactStore:
         if not path.exists():
             return None
         return _read_json(path)
+
+    def write_model(self, name: str, model: VersionedModel) -> None:
+        """Atomically write a versioned document."""
+        self.write_document(name, model.model_dump(mode="json"))
+
+    def create_model(self, name: str, model: VersionedModel) -> bool:
+        """Write a versioned document unless there is one of this name already."""
+        return self.create_document(name, model.model_dump(mode="json"))
+
+    def read_model(self, name: str, kind: type[ModelT]) -> ModelT | None:
+        """Read a versioned document, or None where there is none.
+
+        Raises
+        ------
+        StorageError
+            If it is not what it should be, or of a schema version this release cannot read.
+        """
+        content = self.read_document(name)
+        if content is None:
+            return None
+        try:
+            return kind.stored(content)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+            raise StorageError(f"cannot be read ({faults})", where=str(self._base / name), remedy=_MEND_JSON) from error
 
     def documents(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every JSON document directly in `folder`, by stem, in name order."""

@@ -147,7 +147,7 @@ class TrialLedger:
         """
         for name, content in self._store.documents(self._folder("trials")):
             try:
-                yield Trial.model_validate(content)
+                yield Trial.stored(content)
             except ValidationError as error:
                 raise self._unreadable("trials", name, error) from error
 
@@ -161,7 +161,7 @@ class TrialLedger:
         """
         for name, content in self._store.documents(self._folder("openings")):
             try:
-                opening = Opening.model_validate(content)
+                opening = Opening.stored(content)
             except ValidationError as error:
                 raise self._unreadable("openings", name, error) from error
             if overlapping is None or opening.overlaps(overlapping):

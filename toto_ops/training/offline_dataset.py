@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from toto_ops.configuration import SCHEMA_VERSIONS
 from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.state import STATE_FEATURES, STATE_SCHEMA
 from toto_ops.simulation.observation import Action
 from toto_ops.training.splits import Span
+
+SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class OfflineDataset:
             raise StorageError("an offline dataset is stored as .npz", where=str(path), remedy="name the file <symbol>.npz")
         np.savez_compressed(
             path,
-            schema_version=np.array(SCHEMA_VERSIONS[0]),
+            schema_version=np.array(SCHEMA_VERSION),
             observation_schema=np.array(STATE_SCHEMA),
             states=self.states,
             actions=self.actions,
@@ -118,9 +119,9 @@ class OfflineDataset:
         if missing:
             raise StorageError(f"lacks {sorted(missing)}", where=str(path), remedy="rematerialise `offline_dataset`")
         version, schema = int(arrays["schema_version"]), str(arrays["observation_schema"])
-        if version not in SCHEMA_VERSIONS or schema != STATE_SCHEMA:
+        if version != SCHEMA_VERSION or schema != STATE_SCHEMA:
             raise StorageError(
-                f"was written with schema {version}, states {schema!r}; this release reads {SCHEMA_VERSIONS}, {STATE_SCHEMA!r}",
+                f"was written with schema {version}, states {schema!r}; this release reads {SCHEMA_VERSION}, {STATE_SCHEMA!r}",
                 where=str(path),
                 remedy="rematerialise `offline_dataset`",
             )

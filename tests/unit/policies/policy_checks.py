@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from toto_ops.configuration import SCHEMA_VERSIONS
 from toto_ops.errors import StorageError
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest, load_policy
@@ -166,7 +165,7 @@ class PolicyChecks:
     def test_an_unreadable_schema_version_is_refused(self, policy: Policy, tmp_path: Path) -> None:
         policy.save(tmp_path, manifest_of(policy))
         content = json.loads((tmp_path / "policy.json").read_text())
-        (tmp_path / "policy.json").write_text(json.dumps(content | {"schema_version": max(SCHEMA_VERSIONS) + 1}))
+        (tmp_path / "policy.json").write_text(json.dumps(content | {"schema_version": PolicyManifest.present_version() + 1}))
         with pytest.raises(StorageError, match="schema_version"):
             load_policy(tmp_path)
 
