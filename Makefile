@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev mlflow tensorboard test lint types imports unit pipeline bench lock clean
+.PHONY: help install run dev mlflow tensorboard test lint types imports unit pipeline bench crash lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -48,10 +48,13 @@ unit: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2
 
 pipeline: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pipeline
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/pipeline tests/reliability
 
 bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
 	$(BIN)/python tests/benchmarks/bench_features.py
+
+crash: $(INSTALLED) ## kill retrainings at random moments; the figures go into docs/reliability.md with REPORT=docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.crash --kills 24 $(if $(REPORT),--report $(REPORT))
 
 lock: ## rebuild requirements.lock from pyproject.toml in a fresh environment
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -1,11 +1,11 @@
-"""Two jobs per universe: retrain (everything), and ingest (bars to served market, between retrainings)."""
+"""Three jobs per universe: retrain (everything), ingest (bars to served market, between retrainings), add symbols."""
 
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.partitions import asset_key
-from assets.resources import UNIVERSE_TAG
+from assets.resources import SCOPE_TAG, SYMBOLS_SCOPE, UNIVERSE_TAG
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
@@ -43,4 +43,21 @@ def ingest_job(universe: Universe) -> "UnresolvedAssetJobDefinition":
         tags={UNIVERSE_TAG: universe.name},
         executor_def=dg.in_process_executor,
         description=f"Validate and store new bars of {universe.name} and serve from them; no model is trained.",
+    )
+
+
+def add_symbols_job_name(universe: Universe) -> str:
+    """`crypto_add_symbols`."""
+    return f"{universe.name}_add_symbols"
+
+
+def add_symbols_job(universe: Universe) -> "UnresolvedAssetJobDefinition":
+    """The job that takes new symbols into the served market. Launch it with tags of `assets.partitions.block_tags`."""
+    return dg.define_asset_job(
+        add_symbols_job_name(universe),
+        selection=dg.AssetSelection.assets(*(asset_key(universe, name) for name in INGESTED_ASSETS)),
+        tags={UNIVERSE_TAG: universe.name, SCOPE_TAG: SYMBOLS_SCOPE},
+        executor_def=dg.in_process_executor,
+        description=f"Take the chosen symbols of {universe.name} into its served market; the others stay as they are, "
+        "and the next retraining trains on all of them.",
     )

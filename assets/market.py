@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.exclusive import require_only_retraining
 from assets.metadata import table
 from assets.partitions import asset_key, symbol_partitions
-from assets.resources import TotoOps, as_of_tag
+from assets.resources import TotoOps, as_of_tag, is_symbol_only
 from assets.symbol_checks import SymbolCheck, symbol_check_results
 from toto_ops.universes import Universe
 
@@ -40,11 +41,14 @@ def _bars(universe: Universe) -> dg.AssetsDefinition:
     def bars(
         context: dg.AssetExecutionContext, toto: TotoOps
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
-        from toto_ops.pipeline.market_steps import ingest
+        from toto_ops.pipeline.market_steps import ingest, ingest_symbols
 
-        ingested = ingest(
-            toto.project(), toto.retraining(context, universe), universe, context.partition_keys, as_of_tag(context)
-        )
+        require_only_retraining(context, universe)
+        project, retraining = toto.project(), toto.retraining(context, universe)
+        if is_symbol_only(context):
+            ingested = ingest_symbols(project, retraining, universe, context.partition_keys)
+        else:
+            ingested = ingest(project, retraining, universe, context.partition_keys, as_of_tag(context))
         for name, why in ingested.rejected_files.items():
             context.log.warning(f"{name} was left out: {why}")
         docs = dg.MetadataValue.path(str(ingested.data_docs / "index.html"))
@@ -130,14 +134,17 @@ def _features(universe: Universe) -> dg.AssetsDefinition:
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None] | dg.MaterializeResult[None]]:
         from toto_ops.pipeline.feature_steps import make_features
 
-        made = make_features(toto.project(), toto.retraining(context, universe), universe)
+        # A run about new symbols uses the features of all, and has something to say of its own alone.
+        asked = set(context.partition_keys)
+        features_of_all = make_features(toto.project(), toto.retraining(context, universe), universe)
+        made = [one for one in features_of_all if one.symbol in asked]
         for one in made:
             context.add_asset_metadata(
                 {"dagster/row_count": one.rows, "health": one.health, "recent_health": one.recent_health, "reused": one.reused},
                 asset_key=key,
                 partition_key=one.symbol,
             )
-        for symbol in set(context.partition_keys) - {one.symbol for one in made}:
+        for symbol in asked - {one.symbol for one in made}:
             context.add_asset_metadata({"status": "takes no part"}, asset_key=key, partition_key=symbol)
         yield dg.MaterializeResult(asset_key=key)
         found = [

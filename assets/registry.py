@@ -1,11 +1,16 @@
 """Group `registry`: the challenger as a registered version, and the champion alias moved only on passed gates."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.metadata import table
 from assets.partitions import asset_key
-from assets.resources import TotoOps
+from assets.resources import REASON_TAG, TotoOps
 from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from toto_ops.pipeline.lineage import LineagePage
 
 GROUP = "registry"
 PROMOTION_POOL = "promotion"
@@ -15,6 +20,16 @@ PROMOTION_POOL = "promotion"
 def registry_assets(universe: Universe) -> list[dg.AssetsDefinition]:
     """Challenger and champion of one universe."""
     return [_challenger(universe), _champion(universe)]
+
+
+def lineage_links(page: "LineagePage") -> dict[str, dg.MetadataValue]:
+    """Where to read how what serves came to be: in the MLflow interface, and as a file on this machine."""
+    links: dict[str, dg.MetadataValue] = {"lineage": dg.MetadataValue.url(page.url)}
+    if page.report_url is not None:
+        links["report_of_what_serves"] = dg.MetadataValue.url(page.report_url)
+    if page.path is not None:
+        links["lineage_file"] = dg.MetadataValue.path(str(page.path))
+    return links
 
 
 def _challenger(universe: Universe) -> dg.AssetsDefinition:
@@ -56,9 +71,11 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
         description="What serves: the challenger if it passed every gate, else whatever served before.",
     )
     def champion(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
+        from toto_ops.pipeline.lineage import page_of_incumbent
         from toto_ops.pipeline.registry_steps import settle_champion
 
-        outcome = settle_champion(toto.project(), toto.retraining(context, universe), universe)
+        reason = context.run.tags.get(REASON_TAG, "asked for")
+        outcome = settle_champion(toto.project(), toto.retraining(context, universe), universe, reason=reason)
         return dg.MaterializeResult(
             metadata={
                 "namespace": toto.namespace,
@@ -67,6 +84,7 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
                 "serving": outcome.incumbent,
                 "gates": table([row.model_dump() for row in outcome.criteria]),
                 "report": dg.MetadataValue.path(outcome.report),
+                **lineage_links(page_of_incumbent(toto.project(), universe)),
             }
         )
 

@@ -16,7 +16,11 @@ from toto_ops.universes import Universe
 AS_OF_TAG = "toto/as_of"
 UNIVERSE_TAG = "toto/universe"
 REASON_TAG = "toto/reason"
+NAMESPACE_TAG = "toto/namespace"
 BACKFILL_TAG = "dagster/backfill"
+SCOPE_TAG = "toto/scope"
+SYMBOLS_SCOPE = "symbols"
+"""Scope of a run that takes the symbols of its partitions into the served market, and touches no others."""
 
 
 class TotoOps(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -33,9 +37,18 @@ class TotoOps(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _project(self.home, self.config_dir, self.env, self.namespace, os.environ.get("TOTO_HOME"))
 
     def retraining(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, universe: Universe) -> Retraining:
-        """The retraining this run belongs to: its backfill if it is part of one, else the root run."""
-        run = context.run
-        return self.project().retraining(universe, run.tags.get(BACKFILL_TAG) or run.root_run_id or run.run_id)
+        """The retraining this run belongs to."""
+        return self.project().retraining(universe, retrain_id_of(context.run))
+
+
+def retrain_id_of(run: dg.DagsterRun) -> str:
+    """The retraining a run belongs to: its backfill if it is part of one, else the root run."""
+    return run.tags.get(BACKFILL_TAG) or run.root_run_id or run.run_id
+
+
+def is_symbol_only(context: dg.AssetExecutionContext) -> bool:
+    """Whether this run is about the symbols of its partitions alone."""
+    return context.run.tags.get(SCOPE_TAG) == SYMBOLS_SCOPE
 
 
 def as_of_tag(context: dg.AssetExecutionContext) -> datetime | None:

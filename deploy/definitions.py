@@ -6,14 +6,18 @@ from typing import Any
 import dagster as dg
 
 from assets.evaluation import evaluation_assets
-from assets.jobs import ingest_job, retrain_job
+from assets.jobs import add_symbols_job, ingest_job, retrain_job
 from assets.market import market_assets
 from assets.offline import offline_assets
 from assets.policies import policy_assets
+from assets.promotion_jobs import promotion_jobs
 from assets.registry import registry_assets
 from assets.resources import TotoOps
+from sensors.alerts import alert_sensors
 from sensors.failures import run_failure_log
+from sensors.new_symbols import new_symbols_sensor
 from sensors.schedules import retrain_schedule
+from sensors.settle_runs import settle_runs
 from toto_ops.configuration import Settings
 from toto_ops.universes import Universe, load_universes
 
@@ -77,9 +81,17 @@ def build_defs(
     return dg.Definitions(
         assets=[item for item in definitions if not isinstance(item, dg.AssetChecksDefinition)],
         asset_checks=[item for item in definitions if isinstance(item, dg.AssetChecksDefinition)],
-        jobs=[job for universe in universes for job in (retrain_job(universe), ingest_job(universe))],
+        jobs=[
+            *(job for universe in universes for job in (retrain_job(universe), ingest_job(universe), add_symbols_job(universe))),
+            *(job for universe in universes for job in promotion_jobs(universe)),
+        ],
         schedules=[retrain_schedule(universe, schedule_status) for universe in universes],
-        sensors=[run_failure_log(sensor_status)],
+        sensors=[
+            run_failure_log(sensor_status),
+            settle_runs(),
+            *(new_symbols_sensor(universe, sensor_status) for universe in universes),
+            *alert_sensors(sensor_status),
+        ],
         resources={"toto": TotoOps(), **(resource_overrides or {})},
         executor=executor or retraining_executor(),
     )

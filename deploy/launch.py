@@ -1,50 +1,52 @@
-"""Launch retrainings from the command line over the same Dagster instance the UI shows."""
+"""Launch retrainings and symbol-only runs from the command line over the same Dagster instance the UI shows."""
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
-
-from deploy.unfinished_runs import LAUNCHER_TAG, LAUNCHER_VARIABLE, launcher_identity, settle_unfinished_runs
-from toto_ops.configuration import Settings
-from toto_ops.errors import BusyError, LookAheadError, SourceError
-from toto_ops.market.sources import open_source
-from toto_ops.market.universe_symbols import universe_symbols
+from deploy.execution import OnEvent, execute
+from deploy.instance import prepare_instance
+from deploy.universe_lock import universe_lock
+from toto_ops.errors import LookAheadError, StorageError, SymbolNameError
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import assess, last_retraining
-from toto_ops.universes import Universe, load_universes
+from toto_ops.pipeline.symbol_states import how_to_add
+from toto_ops.universes import Universe, checked_symbol
 
 if TYPE_CHECKING:
     import dagster as dg
 
-LOGGER = logging.getLogger(__name__)
+    from toto_ops.pipeline.new_symbols import NewSymbols
 
 REPLAY = "replay"
 """Namespace of retrainings that stand at an earlier moment than the last live one."""
 
-REPOSITORY_TAG = ".dagster/repository"
-"""Where the UI looks a run's job up; without it, runs of the command line would be missing from the job's page."""
-
-POLL_SECONDS = 0.3
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""The terminal shows progress and a summary; the event log keeps everything."""
+NAMESPACE_TAG = "toto/namespace"
+REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
-class StepEvent:
-    """Progress of one step of a run, for whoever displays it."""
+class LaunchRequest:
+    """A retraining that is asked for.
 
-    step: str
-    status: Literal["started", "succeeded", "failed", "skipped"]
+    Parameters
+    ----------
+    force
+        Retrain even if nothing changed.
+    as_of
+        Aware moment after which nothing may be known; None leaves it to the source.
+    on_event
+        Told of the progress of every step.
+    """
+
+    project: Project
+    universe: Universe
+    on_event: OnEvent
+    force: bool = False
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -58,41 +60,30 @@ class Launch:
     failures: tuple[str, ...] = ()
 
 
-def prepare_instance(settings: Settings) -> dg.DagsterInstance:
-    """Install `deploy/dagster.yaml` into DAGSTER_HOME, export the environment steps inherit, and open the instance."""
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    os.environ["TOTO_HOME"] = settings.home
-    os.environ["TOTO_ENV"] = settings.env
-    os.environ["TOTO_CONFIG_DIR"] = str(settings.config_dir)
-    os.environ["OMP_NUM_THREADS"] = str(settings.torch_threads)
-    os.environ[LAUNCHER_VARIABLE] = launcher_identity()
-    import dagster as dg
+@dataclass(frozen=True)
+class Backfill:
+    """How a launch of symbol-only runs ended.
 
-    return dg.DagsterInstance.get()
+    Attributes
+    ----------
+    status
+        `nothing_new` when no run was started, since none of the symbols has to be taken in.
+    symbols
+        Those that were asked for, or found to be new.
+    tried
+        Those of them that were not served before.
+    runs
+        One run per contiguous block of partitions.
+    """
 
-
-def reconcile_all(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Make every symbol of every universe a partition, so that the UI can launch before anything was retrained."""
-    from assets.partitions import reconcile_partitions
-
-    for universe in load_universes(settings).universes.values():
-        try:
-            reconcile_partitions(instance, universe, universe_symbols(universe, open_source(universe)))
-        except SourceError as error:  # known symbols stay as they are, and the other universes are not concerned
-            LOGGER.warning("symbols of %s could not be listed: %s", universe.name, error)
+    status: Literal["completed", "nothing_new", "failed"]
+    symbols: tuple[str, ...]
+    tried: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
-def retrain(
-    project: Project,
-    universe: Universe,
-    *,
-    force: bool,
-    as_of: datetime | None,
-    on_event: Callable[[StepEvent], None],
-) -> Launch:
+def retrain(request: LaunchRequest) -> Launch:
     """Retrain one universe through Dagster, or say that nothing changed.
 
     One that is to stand at an earlier moment than the last one is a replay: it has a namespace of its own, so that a
@@ -101,59 +92,131 @@ def retrain(
     Raises
     ------
     BusyError
-        If another retraining of this universe is in progress.
+        If something else works on this universe.
     LookAheadError
         If `as_of` lies in the future: live, it would put every later retraining into the past.
     KeyboardInterrupt
         If the run was interrupted; Dagster has it as failed.
     """
+    universe, as_of = request.universe, request.as_of
     if as_of is not None and as_of > datetime.now(UTC):
         raise LookAheadError(
             f"as_of {as_of:%Y-%m-%d %H:%M %Z} lies in the future", where=universe.name, remedy="give a moment that has passed"
         )
+    instance = prepare_instance(request.project.settings)
+    with universe_lock(request.project.settings, universe):
+        _clear_the_way(instance, universe)
+        return _retrain(instance, request)
+
+
+def backfill(project: Project, universe: Universe, symbols: Sequence[str] | None, on_event: OnEvent) -> Backfill:
+    """Take symbols into the served market of a universe, without training anything.
+
+    Parameters
+    ----------
+    symbols
+        Members of the universe, tried again even if their source has not changed since they were refused; every new one
+        by default.
+
+    Raises
+    ------
+    BusyError
+        If something else works on this universe.
+    SymbolNameError
+        If one of the symbols is not a member.
+    StorageError
+        If the universe serves nothing yet.
+    SourceError
+        If the source cannot be read: that is never taken for an empty universe.
+    KeyboardInterrupt
+        If a run was interrupted; Dagster has it as failed.
+    """
     instance = prepare_instance(project.settings)
-    locks = project.settings.local_root / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / f"{universe.name}.lock", timeout=0):
-            return _retrain_locked(instance, project, universe, force=force, as_of=as_of, on_event=on_event)
-    except Timeout as error:
-        raise BusyError(
-            "another retraining is in progress", where=universe.name, remedy="wait for it; `make dev` shows how far it is"
-        ) from error
+    with universe_lock(project.settings, universe):
+        _clear_the_way(instance, universe)
+        return _backfill(instance, project, universe, symbols, on_event)
 
 
-def _retrain_locked(
-    instance: dg.DagsterInstance,
-    project: Project,
-    universe: Universe,
-    *,
-    force: bool,
-    as_of: datetime | None,
-    on_event: Callable[[StepEvent], None],
-) -> Launch:
+def _clear_the_way(instance: dg.DagsterInstance, universe: Universe) -> None:
+    """Settle what died and respect what lives. The caller holds the lock of the universe."""
+    from assets.exclusive import require_idle
+    from sensors.unfinished_runs import settle_dead_runs, settle_given_up_runs
+
+    settle_dead_runs(instance)
+    settle_given_up_runs(instance, universe)
+    require_idle(instance, universe)
+
+
+def _retrain(instance: dg.DagsterInstance, request: LaunchRequest) -> Launch:
+    from assets.jobs import retrain_job_name
     from assets.partitions import range_tags, reconcile_partitions
     from assets.resources import AS_OF_TAG, REASON_TAG, UNIVERSE_TAG
 
-    settle_unfinished_runs(instance, universe)
-    namespace = _namespace(project, universe, as_of)
-    project = Project(project.settings, namespace)
+    universe, as_of = request.universe, request.as_of
+    namespace = _namespace(request.project, universe, as_of)
+    project = Project(request.project.settings, namespace)
     assessment = assess(project, universe)
-    if not assessment.stale and not force and _stands_at(project, universe, as_of):
+    if not assessment.stale and not request.force and _stands_at(project, universe, as_of):
         return Launch(namespace, "up_to_date", assessment.reason)
     reconcile_partitions(instance, universe, assessment.symbols)
+    reason = (assessment.reason if assessment.stale else "asked for")[:REASON_LENGTH]
     tags = {
         **range_tags(instance, universe),
         UNIVERSE_TAG: universe.name,
-        LAUNCHER_TAG: launcher_identity(),
-        REPOSITORY_TAG: "__repository__@deploy.definitions",
-        "toto/namespace": namespace,
-        REASON_TAG: (assessment.reason if assessment.stale else "asked for")[:200],
+        NAMESPACE_TAG: namespace,
+        REASON_TAG: reason,
     }
     if as_of is not None:
         tags[AS_OF_TAG] = as_of.isoformat()
-    run_id, success, failures = _execute(instance, project, universe, tags, on_event)
-    return Launch(namespace, "retrained" if success else "failed", tags[REASON_TAG], run_id, failures)
+    done = execute(instance, retrain_job_name(universe), namespace, tags, request.on_event)
+    return Launch(namespace, "retrained" if done.success else "failed", reason, done.run_id, done.failures)
+
+
+def _backfill(
+    instance: dg.DagsterInstance, project: Project, universe: Universe, symbols: Sequence[str] | None, on_event: OnEvent
+) -> Backfill:
+    from assets.jobs import add_symbols_job_name
+    from assets.partitions import block_tags, reconcile_partitions
+    from assets.resources import REASON_TAG, UNIVERSE_TAG
+    from toto_ops.pipeline.new_symbols import find_new_symbols
+
+    found = find_new_symbols(project, universe)
+    if not found.serving:
+        raise StorageError(
+            "serves nothing yet that symbols could join",
+            where=universe.name,
+            remedy=f"run `toto-ops retrain {universe.name}` first, which takes them in",
+        )
+    chosen = found.to_add if symbols is None else _named(found, universe, symbols)
+    tried = tuple(symbol for symbol in chosen if symbol in found.marks)
+    if not tried:
+        return Backfill("nothing_new", chosen)
+    reconcile_partitions(instance, universe, found.members)
+    runs = []
+    for block in block_tags(instance, universe, tried):
+        tags = {
+            **block,
+            UNIVERSE_TAG: universe.name,
+            NAMESPACE_TAG: project.namespace,
+            REASON_TAG: f"new symbols: {', '.join(tried)}"[:REASON_LENGTH],
+        }
+        runs.append(execute(instance, add_symbols_job_name(universe), project.namespace, tags, on_event))
+    failures = tuple(failure for run in runs for failure in run.failures)
+    status: Literal["completed", "failed"] = "completed" if all(run.success for run in runs) else "failed"
+    return Backfill(status, chosen, tried, tuple(run.run_id for run in runs), failures)
+
+
+def _named(found: NewSymbols, universe: Universe, symbols: Sequence[str]) -> tuple[str, ...]:
+    """The symbols that were named, checked, once each and in the order of partitions to come."""
+    named = tuple(sorted({checked_symbol(symbol) for symbol in symbols}))
+    strangers = [symbol for symbol in named if symbol not in found.members]
+    if strangers:
+        raise SymbolNameError(
+            f"{', '.join(strangers)}: not in the universe",
+            where=universe.name,
+            remedy=how_to_add(universe, strangers),
+        )
+    return named
 
 
 def _namespace(project: Project, universe: Universe, as_of: datetime | None) -> str:
@@ -165,73 +228,3 @@ def _stands_at(project: Project, universe: Universe, as_of: datetime | None) -> 
     """Whether the last retraining stood at the moment now asked for; any does when none is asked for."""
     last = last_retraining(project, universe)
     return as_of is None or (last is not None and last.as_of == as_of)
-
-
-def _execute(
-    instance: dg.DagsterInstance,
-    project: Project,
-    universe: Universe,
-    tags: dict[str, str],
-    on_event: Callable[[StepEvent], None],
-) -> tuple[str, bool, tuple[str, ...]]:
-    """Run the job to its end while its events are handed to `on_event`."""
-    import dagster as dg
-
-    from assets.jobs import retrain_job_name
-    from sensors.failures import root_cause
-
-    job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(retrain_job_name(universe),))
-    run_config = {**QUIET, "resources": {"toto": {"config": {"namespace": project.namespace}}}}
-    done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(instance, tags, done, on_event), daemon=True)
-    watcher.start()
-    try:
-        with dg.execute_job(job, instance=instance, run_config=run_config, tags=tags, raise_on_error=False) as result:
-            if _interrupted(result.all_events):
-                raise KeyboardInterrupt
-            failures = tuple(f"{event.step_key}: {root_cause(event)}" for event in result.all_events if event.is_step_failure)
-            return result.run_id, result.success, failures
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
-    """Whether Ctrl-C ended the run. Dagster swallows it and reports a failure, but it was meant for all that is to follow."""
-    import dagster as dg
-
-    errors = [event.job_failure_data.error for event in events if event.is_job_failure]
-    return any(error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
-
-
-def _watch(
-    instance: dg.DagsterInstance,
-    tags: dict[str, str],
-    done: threading.Event,
-    on_event: Callable[[StepEvent], None],
-) -> None:
-    import dagster as dg
-
-    from assets.resources import UNIVERSE_TAG
-
-    kinds: dict[dg.DagsterEventType, Literal["started", "succeeded", "failed", "skipped"]] = {
-        dg.DagsterEventType.STEP_START: "started",
-        dg.DagsterEventType.STEP_SUCCESS: "succeeded",
-        dg.DagsterEventType.STEP_FAILURE: "failed",
-        dg.DagsterEventType.STEP_SKIPPED: "skipped",
-    }
-    seen = 0
-    run_id: str | None = None
-    finished = False
-    while not finished:
-        finished = done.wait(POLL_SECONDS)
-        if run_id is None:
-            runs = instance.get_runs(dg.RunsFilter(tags={tag: tags[tag] for tag in (LAUNCHER_TAG, UNIVERSE_TAG)}), limit=1)
-            run_id = runs[0].run_id if runs else None
-        if run_id is None:
-            continue
-        events = instance.all_logs(run_id, of_type=set(kinds))
-        for event in events[seen:]:
-            dagster_event = event.get_dagster_event()
-            on_event(StepEvent(dagster_event.step_key or "", kinds[dagster_event.event_type]))
-        seen = len(events)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from upath import UPath
 
@@ -52,15 +52,24 @@ class VersionedModel(StrictModel):
         ValidationError
             If it is of any other version, which is named beside the readable ones, or does not fit the model.
         """
-        version, present = content.get("schema_version", 1), cls.present_version()
-        if present > 1 and version == present - 1:
-            content = {**cls.upgraded(content), "schema_version": present}
-        return cls.model_validate({"schema_version": version, **content})
+        return cls.model_validate({"schema_version": 1, **content})
 
     @classmethod
     def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
         """A document of the previous version in the layout of the present one."""
         return dict(content)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _brought_up_to_date(cls, content: Any) -> Any:
+        """Upgrade what is of the previous version, wherever it stands: documents hold others."""
+        present = cls.present_version()
+        if present == 1 or not isinstance(content, Mapping) or content.get("schema_version") != present - 1:
+            return content
+        try:
+            return {**cls.upgraded(content), "schema_version": present}
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"is of version {present - 1}, but not as that version was ({error!r})") from error
 
     @field_validator("schema_version")
     @classmethod
@@ -72,6 +81,11 @@ class VersionedModel(StrictModel):
         return version
 
 
+def in_words(error: ValidationError) -> str:
+    """What does not fit a stored document, key by key, in one line."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ") for fault in error.errors())
+
+
 class Settings(BaseSettings):
     """Where things are, from the environment alone. `TOTO_HOME` may be a local path or `s3://...`."""
 
@@ -81,6 +95,9 @@ class Settings(BaseSettings):
     env: Literal["local", "prod", "test"] = Field(default="local", description="which overlay of deploy/config/env applies")
     config_dir: Path = Field(default=PROJECT_ROOT / "deploy" / "config")
     mlflow_tracking_uri: str | None = Field(default=None, description="MLflow server; default SQLite under home")
+    mlflow_ui_url: str | None = Field(
+        default=None, description="MLflow as people's browsers reach it; default the tracking server, else where `make mlflow` is"
+    )
     torch_threads: int = Field(default=1, ge=1, description="torch threads per step; times concurrency <= cores")
 
     def __init__(self, **given: Any) -> None:
@@ -118,6 +135,12 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.local_root / 'mlflow.db'}"
+
+    @property
+    def mlflow_interface(self) -> str:
+        """Address of the MLflow interface, for links."""
+        server = self.tracking_uri if self.tracking_uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        return self.mlflow_ui_url or server
 
 
 Model = TypeVar("Model", bound=BaseModel)

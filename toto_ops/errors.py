@@ -76,3 +76,7 @@ class StaleBarsError(TotoOpsError):
 
 class BusyError(TotoOpsError):
     """Another retraining of the same universe is in progress."""
+
+
+class AlertError(TotoOpsError):
+    """An alert could not be delivered; the next tick tries again."""

@@ -57,10 +57,19 @@ class Membership(StrictModel):
 
 
 class SampleSource(StrictModel):
-    """The real daily bars shipped with the project."""
+    """The real daily bars shipped with the project, and those a user puts beside them."""
 
     kind: Literal["sample"] = "sample"
     folder: Literal["daily_stocks", "daily_crypto"]
+    added: Path | None = Field(
+        default=None,
+        description="folder of further <SYMBOL>.csv, relative to the project; a file for a bundled symbol continues it",
+    )
+
+    @property
+    def added_folder(self) -> Path | None:
+        """Where `added` is. The model keeps it as configured, so that its hash does not depend on where the project lies."""
+        return None if self.added is None else PROJECT_ROOT / self.added.expanduser()
 
 
 class CsvSource(StrictModel):

@@ -57,6 +57,5 @@ def write_config(folder: Path, bars: Path, **changes: object) -> Path:
     (folder / "training.yaml").write_text(yaml.safe_dump(training))
     crypto = yaml.safe_load((shipped / "universes.yaml").read_text())["universes"]["crypto"]
     entry = {**crypto, "description": "planted trends", "source": {"kind": "csv", "folder": str(bars)}, "gates": GATES, **changes}
-    entry.pop("symbols")
     (folder / "universes.yaml").write_text(yaml.safe_dump({"schema_version": 1, "universes": {"planted": entry}}))
     return folder

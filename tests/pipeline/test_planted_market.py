@@ -7,13 +7,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import dagster as dg
+
 from assets.resources import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.pipeline.outcome import read_outcome
 from toto_ops.pipeline.retraining_decision import assess
+from toto_ops.registry.events import events
 from toto_ops.registry.history import incumbent, registry_table
-from toto_ops.registry.promotion import rollback
 from toto_ops.serving.predict import Predictor
 
 FIRST_DAYS, SECOND_DAYS = 1300, 1600
@@ -27,24 +29,33 @@ def as_of(days: int) -> dict[str, str]:
 def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[..., Workbench], tmp_path: Path) -> None:
     bars = tmp_path / "bars"
     write_market(bars, FIRST_DAYS)
-    bench = workbench(write_config(tmp_path / "config", bars))
+    bench = workbench(write_config(tmp_path / "config", bars, promotion="manual"))
     project, universe = bench.project, bench.project.universe("planted")
 
-    # First retraining: nothing serves yet, the challenger passes every gate and becomes champion.
+    # First retraining: nothing serves yet, the challenger passes every gate and waits for a person.
     assert bench.run("planted", **as_of(FIRST_DAYS)).success
     first = read_outcome(project, universe, None)
     assert first is not None
-    assert first.promoted, first.decision
+    assert not first.promoted
+    assert "passed every gate and waits for approval: toto-ops registry promote planted --version 1" in first.decision
     assert {row.symbol: row.status for row in first.symbols} == dict.fromkeys(sorted(SYMBOLS), "included")
+    waiting = incumbent(project.registry, "planted")
+    assert waiting is not None
+    assert waiting.is_fallback
+
+    # Approved in the UI: it becomes champion.
+    assert change(bench, "planted_promote", "planted_promote_version", why="looks right").success
     serving = incumbent(project.registry, "planted")
     assert serving is not None
-    assert (serving.line, serving.is_fallback) == ("bc", False)
+    assert (serving.line, serving.version, serving.is_fallback) == ("bc", 1, False)
 
     # Nothing changed: nothing is stale.
     assert not assess(project, universe).stale
 
-    # New bars: stale, retrained, compared with the champion on bars neither has seen, promoted again.
+    # New bars, and promotion left to the gates: retrained, compared with the champion on bars neither has seen, promoted.
     write_market(bars, SECOND_DAYS)
+    bench = workbench(write_config(tmp_path / "config", bars))
+    project, universe = bench.project, bench.project.universe("planted")
     assert assess(project, universe).reason.startswith("new bars or rewritten history")
     assert bench.run("planted", **as_of(SECOND_DAYS)).success
     second = read_outcome(project, universe, None)
@@ -61,8 +72,7 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     assert (answer.version, answer.version > serving.version) == (newest.version, True)
 
     # Rollback: the predecessor serves again, and the withdrawn version is marked.
-    done = rollback(project.registry, "planted")
-    assert done.incumbent.version == serving.version
+    assert change(bench, "planted_rollback", "planted_roll_back_champion", why="it trades too much", by="ann").success
     rows = {row.version: row for row in registry_table(project.registry, ["planted"])}
     assert rows[serving.version].serves
     assert not rows[newest.version].serves
@@ -77,3 +87,21 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     still = incumbent(project.registry, "planted")
     assert still is not None
     assert still.version == serving.version
+
+    # The diary tells all of it.
+    diary = events(project.registry, "planted")
+    assert [(event.kind, event.version, event.outcome) for event in diary] == [
+        ("promotion", serving.version, "done"),
+        ("promotion", newest.version, "done"),
+        ("rollback", serving.version, "done"),
+        ("promotion", newest.version, "refused"),
+    ]
+    assert diary[0].by.startswith("Dagster run ")
+    assert (diary[1].by, diary[1].why) == (f"retraining {second.retrain_id}", "passed every gate; retrained because: asked for")
+    assert (diary[2].by, diary[2].why) == ("ann", "it trades too much")
+
+
+def change(bench: Workbench, job: str, op: str, **config: str) -> dg.ExecuteInProcessResult:
+    """Run one of the jobs that people launch from the UI."""
+    run_config = {"ops": {op: {"config": config}}}
+    return bench.definitions.resolve_job_def(job).execute_in_process(run_config, instance=bench.instance, raise_on_error=False)

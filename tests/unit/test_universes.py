@@ -8,7 +8,7 @@ import yaml
 
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.errors import ConfigError, SymbolNameError
-from toto_ops.universes import CsvSource, Limits, checked_symbol, load_universes
+from toto_ops.universes import CsvSource, Limits, SampleSource, checked_symbol, load_universes
 
 CONFIG = PROJECT_ROOT / "deploy" / "config"
 
@@ -25,7 +25,7 @@ def settings_with(tmp_path: Path, change: dict[str, Any], env_overlay: dict[str,
 
 def test_the_bundled_universes_load() -> None:
     file = load_universes(Settings(env="local"))
-    assert {name: len(universe.symbols or ()) for name, universe in file.universes.items()} == {"stocks": 7, "crypto": 8}
+    assert {name: universe.symbols for name, universe in file.universes.items()} == {"stocks": None, "crypto": None}
     assert file.universe("crypto").costs.rate == pytest.approx(0.0015)
     assert file.sensors_default_status == "stopped"
     assert load_universes(Settings(env="prod")).sensors_default_status == "running"
@@ -80,6 +80,13 @@ def test_a_relative_folder_is_the_same_for_every_process(tmp_path: Path, monkeyp
     assert isinstance(source, CsvSource)
     assert source.folder == PROJECT_ROOT / "bars"
     assert source.sentiment_folder == Path.home() / "news"
+
+
+def test_the_folder_beside_the_sample_is_in_the_project_wherever_that_lies() -> None:
+    source = load_universes(Settings()).universe("crypto").source
+    assert isinstance(source, SampleSource)
+    assert source.added == Path("deploy/bars/crypto"), "as configured: hashes of a configuration must not hold local paths"
+    assert source.added_folder == PROJECT_ROOT / "deploy" / "bars" / "crypto"
 
 
 def test_an_environment_overlays_the_base(tmp_path: Path) -> None:

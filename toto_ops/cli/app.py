@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from toto_ops.cli import data, predict, registry, retrain, servers
+from toto_ops.cli import admin, backfill, data, predict, registry, retrain, servers, status, symbols
 
 app = typer.Typer(
     name="toto-ops",
@@ -13,9 +13,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("retrain")(retrain.retrain)
+app.command("backfill")(backfill.backfill)
 app.command("predict")(predict.predict)
+app.command("status")(status.status)
+app.add_typer(symbols.app, name="symbols")
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
+app.add_typer(admin.app, name="admin")
 app.command("dev")(servers.dev)
 app.command("mlflow")(servers.mlflow)
 app.command("tensorboard")(servers.tensorboard)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toto_ops.errors import StorageError, TotoOpsError
+from toto_ops.storage.refusals import PLACES, refusal
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -33,12 +34,20 @@ def errors_shown(*, as_json: bool = False) -> Iterator[None]:
     except TotoOpsError as error:
         _show(error, as_json=as_json)
         raise typer.Exit(EXIT_ERROR) from error
-    except OSError as error:
-        if error.filename is None:
+    except Exception as error:
+        refused = refusal(error, PLACES) or _not_there(error)
+        if refused is None:
             raise
-        remedy = "check that TOTO_HOME is a folder this user can write to, and that its disk is not full"
-        _show(StorageError(str(error.strerror), where=str(error.filename), remedy=remedy), as_json=as_json)
+        _show(refused, as_json=as_json)
         raise typer.Exit(EXIT_ERROR) from error
+
+
+def _not_there(error: Exception) -> StorageError | None:
+    """What names a file that cannot be used is about that file: TOTO_HOME may be a file, or lie on a disk not mounted."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    remedy = "check that TOTO_HOME is a folder this user can write to"
+    return StorageError(str(error.strerror), where=str(error.filename), remedy=remedy)
 
 
 def as_utc(moment: datetime | None) -> datetime | None:

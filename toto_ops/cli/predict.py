@@ -61,20 +61,20 @@ def predict(
 
 def _universe_of(project: Project, symbol: str) -> Universe:
     from toto_ops.errors import SymbolNameError
+    from toto_ops.market.sources import open_source
+    from toto_ops.market.universe_symbols import universe_symbols
     from toto_ops.serving.market_view import served_symbols
     from toto_ops.universes import checked_symbol
 
     name = checked_symbol(symbol)
     universes = project.universes.universes.values()
-    holders = [
-        universe
-        for universe in universes
-        if name in (universe.symbols or ()) or name in served_symbols(project.store, universe.name)
-    ]
+    holders = [one for one in universes if name in served_symbols(project.store, one.name)]
+    if not holders:  # known, and not served yet: what is missing is then said by whoever is asked to serve it
+        holders = [one for one in universes if name in universe_symbols(one, open_source(one))]
     if len(holders) == 1:
         return holders[0]
     if holders:
         raise SymbolNameError(f"{name} is in {', '.join(one.name for one in holders)}", remedy="say which with --universe")
     raise SymbolNameError(
-        f"no universe has {name}", remedy="add it to universes.yaml or to the folder of a csv universe, then retrain"
+        f"no universe has {name}", remedy="add its file to the source of a universe, and list it where the universe lists symbols"
     )

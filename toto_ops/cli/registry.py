@@ -1,16 +1,25 @@
-"""`toto-ops registry list | show | rollback`: what is registered, what serves, and how to put the old one back."""
+"""`toto-ops registry …`: what is registered and what serves; promote, roll back, freeze, and the diary of all that."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json, print_table
 
-app = typer.Typer(help="Registered models: list, show, roll back.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from toto_ops.registry.events import RegistryEvent
+
+app = typer.Typer(help="Registered models: list, show, promote, roll back, freeze; and who did so.", no_args_is_help=True)
 
 UniverseArgument = Annotated[str, typer.Argument(help="Universe, as in universes.yaml.")]
+Why = Annotated[str, typer.Option(help="The reason, for those who ask later.")]
+By = Annotated[str | None, typer.Option(help="Who asks for it; this user on this machine by default.")]
 
 
 @app.command("list")
@@ -31,6 +40,8 @@ def list_versions(
         return
     columns = ("model", "version", "line", "aliases", "serves", "gates", "created_at", "knows_until")
     print_table("registered versions", [{column: _shown(row[column]) for column in columns} for row in rows])
+    for name, frozen in {row["universe"]: row["frozen"] for row in rows if row["frozen"]}.items():
+        OUT.print(f"promotions of {name} were frozen {frozen}", markup=False, highlight=False)
 
 
 @app.command("show")
@@ -71,20 +82,134 @@ def show(
     print_table("events", content["events"])
 
 
-@app.command("rollback")
-def rollback(universe: UniverseArgument, as_json: AsJson = False) -> None:
-    """Withdraw the champion and serve what it replaced, or the fallback."""
+@app.command("promote")
+def promote(
+    universe: UniverseArgument,
+    why: Why,
+    version: Annotated[int | None, typer.Option(min=1, help="Version number; the challenger by default.")] = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version that passed its gates the champion."""
     from toto_ops.configuration import Settings
     from toto_ops.pipeline.project import Project
-    from toto_ops.registry.promotion import rollback as roll_back
+    from toto_ops.pipeline.registry_operations import promote_version
 
     with errors_shown(as_json=as_json):
         project = Project(Settings())
-        done = roll_back(project.registry, project.universe(universe).name)
+        done = promote_version(project, project.universe(universe), version, by=by or _this_user(), why=why)
+    if as_json:
+        print_json({"outcome": done.outcome, "serving": done.champion.label, "replaced": done.replaced})
+    elif done.outcome == "unchanged":
+        OUT.print(f"{done.champion.label} serves already", highlight=False)
+    else:
+        replaced = f", replacing version {done.replaced}" if done.replaced else ""
+        OUT.print(f"{done.champion.label} ({done.champion.line}) serves{replaced}", highlight=False)
+
+
+@app.command("rollback")
+def rollback(universe: UniverseArgument, why: Why, by: By = None, as_json: AsJson = False) -> None:
+    """Withdraw the champion and serve what it replaced, or the fallback."""
+    from toto_ops.configuration import Settings
+    from toto_ops.pipeline.project import Project
+    from toto_ops.pipeline.registry_operations import roll_back
+
+    with errors_shown(as_json=as_json):
+        project = Project(Settings())
+        done = roll_back(project, project.universe(universe), by=by or _this_user(), why=why)
     if as_json:
         print_json({"withdrawn": done.withdrawn.label, "serving": done.incumbent.label, "line": done.incumbent.line})
     else:
         OUT.print(f"{done.withdrawn.label} is withdrawn; {done.incumbent.label} ({done.incumbent.line}) serves", highlight=False)
+
+
+@app.command("freeze")
+def freeze(universe: UniverseArgument, why: Why, by: By = None, as_json: AsJson = False) -> None:
+    """Let nothing be promoted, by schedule or by hand, until it is unfrozen; a rollback stays possible."""
+    from toto_ops.configuration import Settings
+    from toto_ops.pipeline.project import Project
+    from toto_ops.pipeline.registry_operations import freeze_promotions
+
+    with errors_shown(as_json=as_json):
+        project = Project(Settings())
+        entry = freeze_promotions(project, project.universe(universe), by=by or _this_user(), why=why)
+    _print_switch(entry, "frozen", as_json=as_json)
+
+
+@app.command("unfreeze")
+def unfreeze(universe: UniverseArgument, why: Why, by: By = None, as_json: AsJson = False) -> None:
+    """Allow promotions again."""
+    from toto_ops.configuration import Settings
+    from toto_ops.pipeline.project import Project
+    from toto_ops.pipeline.registry_operations import unfreeze_promotions
+
+    with errors_shown(as_json=as_json):
+        project = Project(Settings())
+        entry = unfreeze_promotions(project, project.universe(universe), by=by or _this_user(), why=why)
+    _print_switch(entry, "free again", as_json=as_json)
+
+
+@app.command("events")
+def events(universe: UniverseArgument, as_json: AsJson = False) -> None:
+    """Show the diary: every promotion, rollback and freeze that was tried, by whom, why, and what became of it."""
+    from toto_ops.configuration import Settings
+    from toto_ops.pipeline.project import Project
+    from toto_ops.registry.events import events as read_events
+
+    with errors_shown(as_json=as_json):
+        project = Project(Settings())
+        name = project.universe(universe).name
+        rows = [event.model_dump(mode="json", exclude={"schema_version"}) for event in read_events(project.registry, name)]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(f"diary of {name}", [{key: value for key, value in row.items() if key != "universe"} for row in rows])
+
+
+@app.command("lineage")
+def lineage(
+    universe: UniverseArgument,
+    version: Annotated[int | None, typer.Option(min=1, help="Version number; what serves by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page to this file and leave MLflow alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the lineage page of a version: data, code, gates, what it replaced, how to reproduce it and to roll back."""
+    from toto_ops.configuration import Settings
+    from toto_ops.pipeline.lineage import publish_lineage, publish_page, write_page
+    from toto_ops.pipeline.project import Project
+    from toto_ops.registry.history import require_incumbent
+
+    with errors_shown(as_json=as_json):
+        project = Project(Settings())
+        chosen = project.universe(universe)
+        if out is not None:
+            number = version or require_incumbent(project.registry, chosen.name).version
+            write_page(project, chosen, number, out)
+            content = {"universe": chosen.name, "version": number, "path": str(out.absolute())}
+        else:
+            page = publish_page(project, chosen, version) if version else publish_lineage(project, chosen)
+            content = page.model_dump(mode="json")
+    if as_json:
+        print_json(content)
+        return
+    for name, value in content.items():  # no table: it would break addresses
+        OUT.print(f"{name.replace('_', ' '):12}{value if value is not None else '-'}", highlight=False, soft_wrap=True)
+
+
+def _this_user() -> str:
+    """User and machine, as the diary names who asked at a terminal."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _print_switch(entry: RegistryEvent, state: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(entry.model_dump(mode="json", exclude={"schema_version"}))
+    else:
+        OUT.print(f"promotions of {entry.universe} are {state}, {entry.signed}", markup=False, highlight=False)
 
 
 def _shown(value: object) -> object:

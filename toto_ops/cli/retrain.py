@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,13 +19,12 @@ from toto_ops.cli.console import (
     print_json,
     print_table,
 )
+from toto_ops.cli.progress import StepDisplay, unseen
 from toto_ops.errors import TotoOpsError
 from toto_ops.storage.store import LIVE
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from deploy.launch import Launch, StepEvent
+    from deploy.launch import Launch
     from toto_ops.pipeline.outcome import RetrainingOutcome, SymbolOutcome
     from toto_ops.pipeline.project import Project
     from toto_ops.universes import Universe
@@ -84,11 +82,11 @@ def _retrain_one(
     from toto_ops.pipeline.project import Project
 
     if quiet:
-        result = launch.retrain(project, universe, force=force, as_of=as_of, on_event=lambda _event: None)
+        result = launch.retrain(launch.LaunchRequest(project, universe, unseen, force, as_of))
     else:
         OUT.rule(f"[bold]{universe.name}[/]")
-        with _Display(universe) as display:
-            result = launch.retrain(project, universe, force=force, as_of=as_of, on_event=display.show)
+        with StepDisplay(universe) as display:
+            result = launch.retrain(launch.LaunchRequest(project, universe, display.show, force, as_of))
     outcome = read_outcome(Project(project.settings, result.namespace), universe, result.retrain_id)
     if not quiet:
         _print(universe, result, outcome)
@@ -100,43 +98,6 @@ def _retrain_one(
         "failures": list(result.failures),
     }
     return {**content, "outcome": outcome.model_dump(mode="json") if outcome else None}, result.status != "failed"
-
-
-class _Display:
-    """A progress bar over the steps of one run; plain lines where there is no terminal."""
-
-    def __init__(self, universe: Universe) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description:<32}"),
-            BarColumn(),
-            TextColumn("{task.completed} steps"),
-            TimeElapsedColumn(),
-        )
-        self._progress: Progress = Progress(*columns, console=OUT, transient=True)
-        self._prefix = f"{universe.name}__"
-        self._interactive = sys.stdout.isatty()
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        if self._interactive:
-            self._progress.start()
-            self._task = self._progress.add_task("starting Dagster", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._interactive:
-            self._progress.stop()
-
-    def show(self, event: StepEvent) -> None:
-        step = event.step.removeprefix(self._prefix)
-        if not self._interactive:
-            OUT.print(f"  {event.status:<9} {step}", highlight=False)
-        elif self._task is not None:
-            advance = 1 if event.status == "succeeded" else 0
-            self._progress.update(self._task, description=f"{step} {event.status}", advance=advance)
 
 
 def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | None) -> None:

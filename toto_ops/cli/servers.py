@@ -20,10 +20,9 @@ Port = Annotated[int, typer.Option(min=1, max=65535)]
 def dev(port: Port = 3000) -> None:
     """Start the Dagster UI and daemon over the history of `toto-ops retrain`."""
     with errors_shown():
-        from deploy.launch import prepare_instance, reconcile_all
+        from deploy.instance import prepare_for_ui
 
-        settings = Settings()
-        reconcile_all(prepare_instance(settings), settings)
+        prepare_for_ui(Settings())
         _become("dagster", "dev", "--host", LOOPBACK, "--port", str(port), "--workspace", str(PROJECT_ROOT / "workspace.yaml"))
 
 

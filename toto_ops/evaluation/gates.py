@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
-from toto_ops.evaluation.baselines import VolatilityMatch
 from toto_ops.evaluation.bootstrap import BootstrapConfig
 from toto_ops.evaluation.evidence import ChampionComparison, Criterion, DirectionalResult, ImitationResult, Relation
 from toto_ops.evaluation.metrics import Performance, total_return
 from toto_ops.universes import Fraction, Universe
+
+if TYPE_CHECKING:
+    from toto_ops.evaluation.baselines import VolatilityMatch
 
 
 class ImitationGates(StrictModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -36,8 +37,9 @@ class Plots:
     actions: bytes
 
 
+@lru_cache(maxsize=4)
 def draw_plots(evidence: Evidence) -> Plots:
-    """Draw all plots of a judgement."""
+    """Draw all plots of a judgement; once per process, since its report, run metadata and lineage page all show them."""
     return Plots(
         equity=_over_time(evidence, "growth of 1", _equity, logarithmic=True),
         drawdown=_over_time(evidence, "drawdown", _drawdown, percent=True),

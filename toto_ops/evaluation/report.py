@@ -6,14 +6,19 @@ import base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.evaluation.evidence import Criterion, Evidence
 from toto_ops.evaluation.metrics import Performance
 from toto_ops.evaluation.plots import draw_plots
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 REPORT_FILE = "report.html"
 
+_FOLDER = Path(__file__).parent
 _TEMPLATE = "report.html.jinja"
 
 UNDEFINED = "n/a"
@@ -68,10 +73,16 @@ FIGURES = (
 
 def render_report(evidence: Evidence) -> str:
     """Render the page; its plots are inside."""
+    template = page_environment(_FOLDER).get_template(_TEMPLATE)
+    return template.render(evidence=evidence, figures=FIGURES, plots=draw_plots(evidence))
+
+
+def page_environment(folder: Path) -> Environment:
+    """Where the templates of `folder` are rendered: they may include the parts of the report and use its filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader((folder, _FOLDER)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -79,7 +90,7 @@ def render_report(evidence: Evidence) -> str:
     )
     environment.filters |= {"value": _value, "interval": _interval, "percent": _optional(_percent), "ratio": _optional(_ratio)}
     environment.filters |= {"measured": _measured, "required": _required, "embedded": _embedded}
-    return environment.get_template(_TEMPLATE).render(evidence=evidence, figures=FIGURES, plots=draw_plots(evidence))
+    return environment
 
 
 def plot_evidence(evidence: Evidence) -> dict[str, bytes]:

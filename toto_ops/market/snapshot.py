@@ -7,11 +7,11 @@ content. A quarantined symbol is listed with its reason and takes no part, whate
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationError
 
-from toto_ops.configuration import StrictModel, VersionedModel
+from toto_ops.configuration import StrictModel, VersionedModel, in_words
 from toto_ops.errors import StorageError
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.retraining import Retraining
@@ -91,10 +91,10 @@ def read_snapshot(retraining: Retraining, config_hash: str) -> Snapshot:
     Raises
     ------
     StorageError
-        If `bars` has not run in this retraining.
+        If `bars` has not run in this retraining, or an entry cannot be read.
     """
     documents = retraining.store.documents(f"{retraining.folder}/snapshot")
-    entries = tuple(SnapshotEntry.model_validate(content) for _, content in documents)
+    entries = tuple(_entry(retraining, name, content) for name, content in documents)
     if not entries:
         raise StorageError(
             f"retraining {retraining.retrain_id} has no snapshot",
@@ -108,3 +108,14 @@ def read_snapshot(retraining: Retraining, config_hash: str) -> Snapshot:
         config_hash=config_hash,
         entries=entries,
     )
+
+
+def _entry(retraining: Retraining, name: str, content: dict[str, Any]) -> SnapshotEntry:
+    try:
+        return SnapshotEntry.model_validate(content)
+    except ValidationError as error:
+        raise StorageError(
+            f"cannot be read ({in_words(error)})",
+            where=f"{retraining.folder}/snapshot/{name}.json",
+            remedy="restore the file from a backup, or retrain: a new retraining writes a snapshot of its own",
+        ) from error

@@ -1,5 +1,7 @@
 """Where raw bars come from: folders with one CSV per symbol, listed once when the source is opened.
 
+The bundled sample may have a folder of further files beside it, where a new symbol is one file more.
+
 A source that cannot be listed raises; it is never taken for a universe without symbols, because what follows from an
 empty universe is deletion. A file that cannot be used concerns its symbol alone.
 """
@@ -75,56 +77,61 @@ class CsvFolders:
         The files of each symbol, in the order of `parts`.
     rejected
         File names that cannot become a symbol, and why.
+    train
+        The one of `parts` whose bars are meant for development, where the source keeps the test bars apart.
     """
 
     parts: tuple[Path, ...]
     timezone: str
     files: Mapping[str, tuple[Path, ...]]
     rejected: Mapping[str, str]
+    train: Path | None = None
 
     @classmethod
-    def open(cls, folder: Path, timezone: str = "UTC") -> CsvFolders:
-        """List `folder`, or its `train/` and `test/` folders.
+    def open(cls, folder: Path, timezone: str = "UTC", added: Path | None = None) -> CsvFolders:
+        """List `folder`, or its `train/` and `test/` folders, and then `added`.
 
         Raises
         ------
         SourceError
-            If it is missing, unreadable, holds no CSV at all, or it is not clear which files count.
+            If a folder is missing or unreadable, there is no CSV at all, or it is not clear which files count.
         """
         parts = _parts(folder)
+        train = parts[0] if len(parts) > 1 else None
+        parts += () if added is None else (added,)
         claims: defaultdict[str, list[Path]] = defaultdict(list)
         rejected: dict[str, str] = {}
         for path in (path for part in parts for path in _listed(part) if _is_csv(path)):
             try:
                 claims[checked_symbol(path.name[: -len(".csv")])].append(path)
             except SymbolNameError as error:
-                rejected[_name_within(folder, path)] = str(error)
+                rejected[_shown(folder, path)] = str(error)
         files: dict[str, tuple[Path, ...]] = {}
         for symbol, paths in sorted(claims.items()):
             if len({path.parent for path in paths}) == len(paths):
                 files[symbol] = tuple(paths)
             else:
-                names = [_name_within(folder, path) for path in paths]
+                names = [_shown(folder, path) for path in paths]
                 rejected |= dict.fromkeys(names, f"{' and '.join(names)} are all {symbol} once upper-cased")
         if not files and not rejected:
             raise SourceError("holds no CSV file", where=str(folder), remedy="put one <SYMBOL>.csv per symbol there")
-        return cls(parts, timezone, files, rejected)
+        return cls(parts, timezone, files, rejected, train)
 
     def discover(self) -> Discovery:
         """Symbols and rejected files as listed at opening."""
         return Discovery(tuple(self.files), self.rejected)
 
     def read(self, symbol: str) -> pl.DataFrame:
-        """Raw bars of `symbol`; `test/` follows `train/`, and must agree where it overlaps."""
+        """Raw bars of `symbol`; the file of a later folder follows, and must agree where it overlaps."""
         first, *later = self._paths(symbol)
         bars = read_bars_csv(first, self.timezone)
         for path in later:
-            bars = _continued(bars, read_bars_csv(path, self.timezone), path)
+            bars = _continued(bars, read_bars_csv(path, self.timezone), first.parent, path)
         return bars
 
     def last_train_stamp(self, symbol: str) -> datetime | None:
         """Stamp of the last bar in `train/`; None without such a folder, or where `symbol` is not in it."""
-        train = [path for path in self._paths(symbol) if len(self.parts) > 1 and path.parent == self.parts[0]]
+        train = [path for path in self._paths(symbol) if path.parent == self.train]
         last = read_bars_csv(train[0], self.timezone)["timestamp"].max() if train else None
         return last if isinstance(last, datetime) else None
 
@@ -159,8 +166,16 @@ def open_source(universe: Universe) -> BarSource:
         If it cannot be listed.
     """
     if isinstance(universe.source, SampleSource):
-        return CsvFolders.open(SAMPLE_FOLDER / universe.source.folder)
+        return CsvFolders.open(SAMPLE_FOLDER / universe.source.folder, added=universe.source.added_folder)
     return CsvFolders.open(universe.source.folder, universe.source.timezone)
+
+
+def source_mark(source: BarSource, symbol: str) -> str:
+    """What tells whether the source's bars of `symbol` changed: their fingerprint, or why there is none."""
+    try:
+        return source.fingerprint(symbol)
+    except (BarDataError, SymbolNameError) as error:  # concerns this symbol alone: ingest quarantines it and says why
+        return f"unreadable: {error.problem}"
 
 
 def _parts(folder: Path) -> tuple[Path, ...]:
@@ -181,17 +196,17 @@ def _parts(folder: Path) -> tuple[Path, ...]:
     return (folder / "train", folder / "test")
 
 
-def _continued(earlier: pl.DataFrame, later: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """`earlier` followed by what `later` adds after its last bar; where both have bars they must be the same."""
+def _continued(earlier: pl.DataFrame, later: pl.DataFrame, folder: Path, path: Path) -> pl.DataFrame:
+    """`earlier`, of `folder`, followed by what `later`, read at `path`, adds; where both have bars they must be the same."""
     end = earlier["timestamp"].max()
     overlap = later.filter(pl.col("timestamp") <= end)
     differing = overlap.join(earlier, on=overlap.columns, how="anti", nulls_equal=True)
     if len(differing):
         first = differing.sort("timestamp")["timestamp"][0]
         raise BarDataError(
-            f"{len(differing)} bars disagree with those of train/, first {first:%Y-%m-%d %H:%M}",
+            f"{len(differing)} bars disagree with those of {folder.name}/, first {first:%Y-%m-%d %H:%M}",
             where=str(path),
-            remedy="start test/ after train/ ends, or export both from the same source and adjustment",
+            remedy=f"start {path.parent.name}/ after {folder.name}/ ends, or export both from the same source and adjustment",
         )
     return pl.concat([earlier, later.filter(pl.col("timestamp") > end)])
 
@@ -205,8 +220,9 @@ def _listed(folder: Path) -> list[Path]:
         ) from error
 
 
-def _name_within(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _shown(folder: Path, path: Path) -> str:
+    """The name of a file below `folder`, and the whole path of one in a folder beside it."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 
 def _is_csv(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Bars in: ingest and validate every symbol, settle the snapshot, insist on enough healthy symbols."""
+"""Bars in: ingest and validate every symbol, or new ones alone, settle the snapshot, insist on enough healthy symbols."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from toto_ops.configuration import VersionedModel
 from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.market.data_docs import write_data_docs
 from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, quarantine
-from toto_ops.market.snapshot import Snapshot, read_snapshot
+from toto_ops.market.snapshot import Snapshot, SnapshotEntry, read_snapshot, record_entry
 from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
+from toto_ops.pipeline.new_symbols import may_replace, note_attempts, note_joined_market
 from toto_ops.pipeline.project import Project
-from toto_ops.pipeline.retraining_decision import note_fingerprint
+from toto_ops.pipeline.recorded_configuration import note_configuration
+from toto_ops.pipeline.retraining_decision import note_fingerprint, noted_fingerprint, sources_of
 from toto_ops.pipeline.sentiment_source import published_sentiment
+from toto_ops.serving.market_view import served_snapshot
 from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.store import ArtefactKey
 from toto_ops.universes import SampleSource, Universe
 
 
@@ -35,7 +39,7 @@ class Ingested:
 
 
 class Members(VersionedModel):
-    """The symbols the universe had when a retraining began, taking part or not."""
+    """The symbols whose share is asked for: those the universe had when a retraining began, taking part or not."""
 
     symbols: tuple[str, ...]
 
@@ -49,6 +53,9 @@ class Coverage:
     quarantined: dict[str, tuple[str, ...]]
     not_ingested: tuple[str, ...]
     """Members of the universe this retraining never looked at: it was started for some symbols only."""
+    newcomers: frozenset[str] = frozenset()
+    """Those quarantined that no retraining ever had. They are not counted: new files that cannot be used yet do not stop
+    the symbols that are there."""
 
     @property
     def sufficient(self) -> bool:
@@ -60,7 +67,9 @@ class Coverage:
         parts = [f"{self.share:.0%} of the symbols take part, {self.required:.0%} are required"]
         if self.not_ingested:
             parts.append(f"this run left out {', '.join(self.not_ingested)}: a retraining takes the whole universe")
-        parts += [f"{symbol} is quarantined: {', '.join(why)}" for symbol, why in self.quarantined.items()]
+        for symbol, why in self.quarantined.items():
+            state = "is new, not counted, and waits" if symbol in self.newcomers else "is quarantined"
+            parts.append(f"{symbol} {state}: {', '.join(why)}")
         return "; ".join(parts)
 
 
@@ -84,21 +93,91 @@ def ingest(
     SourceError
         If the source itself cannot be read.
     """
-    moment = retraining.resolve_as_of(as_of or default_as_of(universe))
+    retraining.resolve_as_of(as_of or default_as_of(universe))
     note_fingerprint(project, retraining, universe)
+    note_configuration(project, retraining, universe)
     source = open_source(universe)
     members = universe_symbols(universe, source)
     retraining.store.create_model(_members_document(retraining), Members(symbols=members))
-    results = tuple(_ingest_symbol(source, retraining, universe, symbol, moment) for symbol in symbols if symbol in members)
+    results = _ingest_members(source, retraining, universe, symbols, members)
+    # A quarantined symbol can come back before the next retraining, once its source has changed.
+    refused = [result for result in results if result.entry.status == "quarantined"]
+    note_attempts(retraining, refused, noted_fingerprint(retraining).sources)
+    return _ingested(source, retraining, symbols, results)
+
+
+def ingest_symbols(project: Project, retraining: Retraining, universe: Universe, symbols: Sequence[str]) -> Ingested:
+    """Take `symbols` into the served market as it stands: everything else of it is carried over unread.
+
+    The run stands at the moment of the served market. What cannot be used yet is quarantined with its reason, leaves a
+    `SymbolAttempt`, and does not count against those that are served.
+
+    Raises
+    ------
+    StorageError
+        If there is no served market to join, or it was replaced since this run began.
+    SourceError
+        If the source itself cannot be read.
+    """
+    served = _market_to_join(project, retraining, universe)
+    retraining.resolve_as_of(served.as_of)
+    source = open_source(universe)
+    members = universe_symbols(universe, source)
+    sources = sources_of(universe, source, [symbol for symbol in symbols if symbol in members])
+    results = _ingest_members(source, retraining, universe, symbols, members)
+    note_attempts(retraining, results, sources)
+    read = {result.entry.symbol for result in results}
+    _carry_over(retraining, served, [entry for entry in served.entries if entry.symbol not in read])
+    joining = {result.entry.symbol for result in results if result.entry.status == "included"}
+    retraining.store.write_model(_members_document(retraining), Members(symbols=tuple(sorted({*served.symbols, *joining}))))
+    return _ingested(source, retraining, symbols, results)
+
+
+def _market_to_join(project: Project, retraining: Retraining, universe: Universe) -> Snapshot:
+    served = served_snapshot(project.store, universe.name)
+    if served is None:
+        raise StorageError(
+            "serves nothing yet that symbols could join",
+            where=universe.name,
+            remedy=f"run `toto-ops retrain {universe.name}` first, which takes them in",
+        )
+    note_joined_market(retraining, served)
+    if not may_replace(retraining, served):
+        raise StorageError(
+            f"what serves was replaced by run {served.retrain_id} since this run began",
+            where=universe.name,
+            remedy="launch a new run for these symbols instead of executing this one again",
+        )
+    return served
+
+
+def _carry_over(retraining: Retraining, served: Snapshot, entries: Sequence[SnapshotEntry]) -> None:
+    for entry in entries:
+        record_entry(retraining, entry)
+        if entry.status == "included":
+            retraining.record(served.bars_ref(entry.symbol))
+
+
+def _ingest_members(
+    source: BarSource, retraining: Retraining, universe: Universe, symbols: Sequence[str], members: Sequence[str]
+) -> tuple[IngestResult, ...]:
+    known = set(members)
+    return tuple(_ingest_symbol(source, retraining, universe, symbol, retraining.as_of) for symbol in symbols if symbol in known)
+
+
+def _ingested(source: BarSource, retraining: Retraining, symbols: Sequence[str], results: tuple[IngestResult, ...]) -> Ingested:
+    """Write the Data Docs of what was read and sum it up."""
     reports = tuple(result.report for result in results)
     docs = retraining.store.put(
         retraining.key("data_docs"),
         retraining.retrain_id,
-        lambda folder: write_data_docs(reports, folder, universe=universe.name),
+        lambda folder: write_data_docs(reports, folder, universe=retraining.universe),
     )
     retraining.record(docs)
-    not_members = tuple(symbol for symbol in symbols if symbol not in members)
-    return Ingested(moment, results, source.discover().rejected, not_members, retraining.store.local_folder(docs))
+    read = {result.entry.symbol for result in results}
+    not_members = tuple(symbol for symbol in symbols if symbol not in read)
+    folder = retraining.store.local_folder(docs)
+    return Ingested(retraining.as_of, results, source.discover().rejected, not_members, folder)
 
 
 def _ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe, symbol: str, as_of: datetime) -> IngestResult:
@@ -122,12 +201,23 @@ def coverage_of(project: Project, retraining: Retraining, universe: Universe) ->
     if stored is None:
         raise StorageError("does not say which symbols it is about", where=retraining.folder, remedy="materialise `bars` first")
     known = {entry.symbol for entry in snapshot.entries}
+    newcomers = _newcomers(project, universe, snapshot)
+    counted = [symbol for symbol in stored.symbols if symbol not in newcomers]
     return Coverage(
-        share=len(snapshot.symbols) / len(stored.symbols),
+        share=len(snapshot.symbols) / len(counted) if counted else 0.0,
         required=universe.minimum_coverage,
         quarantined=snapshot.quarantined,
         not_ingested=tuple(symbol for symbol in stored.symbols if symbol not in known),
+        newcomers=newcomers,
     )
+
+
+def _newcomers(project: Project, universe: Universe, snapshot: Snapshot) -> frozenset[str]:
+    """Quarantined symbols without bars of an earlier retraining; none before the first one succeeded, when all are new."""
+    if project.store.latest(ArtefactKey(universe.name, "panel")) is None:
+        return frozenset()
+    latest = {symbol: project.store.latest(ArtefactKey(universe.name, "bars", symbol)) for symbol in snapshot.quarantined}
+    return frozenset(symbol for symbol, bars in latest.items() if bars is None)
 
 
 def require_coverage(project: Project, retraining: Retraining, universe: Universe) -> None:

@@ -13,6 +13,7 @@ from toto_ops.pipeline.offline_steps import dataset_of, money_settings
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.storage.hashing import value_hash
+from toto_ops.storage.refusals import PLACES, named_refusals
 from toto_ops.storage.retraining import Retraining
 from toto_ops.training.lines import line as line_named
 from toto_ops.universes import Universe
@@ -45,6 +46,7 @@ def splits_of(project: Project, retraining: Retraining, universe: Universe) -> S
     return make_splits(panel.close_time, project.training.splits.with_test_after(boundary, panel.close_time))
 
 
+@named_refusals(PLACES)
 def train_line(project: Project, retraining: Retraining, universe: Universe, line_name: str) -> PolicyMade:
     """Train a line, or reuse the policy already trained from the same data, configuration, seeds and code.
 

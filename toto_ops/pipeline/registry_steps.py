@@ -10,6 +10,7 @@ from toto_ops.configuration import VersionedModel
 from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
 from toto_ops.pipeline.feature_steps import health_of, panel_of
+from toto_ops.pipeline.lineage import publish_lineage
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.outcome import CriterionOutcome, RetrainingOutcome, SymbolOutcome, TrainedOutcome, write_outcome
 from toto_ops.pipeline.policy_steps import splits_of
@@ -18,6 +19,7 @@ from toto_ops.pipeline.provenance import provenance
 from toto_ops.pipeline.retraining_decision import remember, require_newest
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.registry.history import incumbent
+from toto_ops.storage.refusals import PLACES, named_refusals
 from toto_ops.storage.retraining import Retraining
 from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
@@ -47,6 +49,15 @@ class Registered:
     fallback: RegisteredVersion
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Whether a retraining changed what serves, and why or why not in words."""
+
+    words: str
+    promoted: bool = False
+
+
+@named_refusals(PLACES)
 def register_challenger(project: Project, retraining: Retraining, universe: Universe) -> Registered:
     """Register the judged challenger with its evidence, and the fallback; what serves does not change.
 
@@ -75,12 +86,20 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     return Registered(challenger, fallback)
 
 
-def settle_champion(project: Project, retraining: Retraining, universe: Universe) -> RetrainingOutcome:
+@named_refusals(PLACES)
+def settle_champion(project: Project, retraining: Retraining, universe: Universe, *, reason: str) -> RetrainingOutcome:
     """Promote the challenger if its evidence says so, and close the retraining.
 
     A refused challenger is a success of the system: the incumbent stays and the reasons are written down. Only now do
     the `latest` pointers move and is the retraining remembered as done.
+
+    Parameters
+    ----------
+    reason
+        Why this retraining was launched; it goes into the diary with a promotion.
     """
+    from toto_ops.registry.attempts import settle_interrupted
+
     require_newest(project, retraining, universe)
     evidence, _ = evidence_of(retraining)
     offered = retraining.store.read_model(_challenger_document(retraining), OfferedChallenger)
@@ -88,12 +107,15 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
         raise PromotionError(
             "no challenger was registered", where=universe.name, remedy="materialise `challenger` in the same run first"
         )
-    promoted, decision = _promotion(project, universe, offered.version) if evidence.passed else (False, _refusal(evidence))
-    outcome = _outcome(project, retraining, universe, evidence, promoted=promoted, decision=decision)
+    settle_interrupted(project.registry, universe.name)
+    decision = _decided(project, retraining, universe, offered.version, reason) if evidence.passed else _refusal(evidence)
+    outcome = _outcome(project, retraining, universe, evidence, decision)
     for ref in retraining.refs():
         retraining.store.set_latest(ref)
     write_outcome(retraining, outcome)
     remember(project, retraining, universe, outcome.completed_at)
+    # Last, because a page that cannot be written must not make a settled retraining look unfinished to the next one.
+    publish_lineage(project, universe)
     return outcome
 
 
@@ -101,25 +123,47 @@ def _challenger_document(retraining: Retraining) -> str:
     return f"{retraining.folder}/challenger.json"
 
 
-def _promotion(project: Project, universe: Universe, version: int) -> tuple[bool, str]:
-    """Promote a version that passed its gates: whether it serves only now, and the decision in words."""
+def _decided(project: Project, retraining: Retraining, universe: Universe, version: int, reason: str) -> Decision:
+    """Promote a version that passed its gates, or leave that to a person where the universe says so."""
     from toto_ops.registry.promotion import promote
 
+    if universe.promotion == "manual":
+        return _left_to_a_person(project, universe, version)
+    by = f"retraining {retraining.retrain_id}"
     try:
-        promotion = promote(project.registry, universe.name, version)
+        promotion = promote(
+            project.registry, universe.name, version, by=by, why=f"passed every gate; retrained because: {reason}"
+        )
     except PromotionRefusedError as refusal:  # a verdict like any other: the retraining itself has succeeded
-        return False, f"the challenger passed its gates but {refusal.problem}"
+        return Decision(f"the challenger passed its gates but {refusal.problem}; {refusal.remedy}")
     passed = f"version {promotion.champion.version} passed every gate"
-    if promotion.outcome == "unchanged":
-        return False, f"{passed} and serves already"
-    return True, f"{passed}, replacing version {promotion.replaced}" if promotion.replaced else passed
+    if promotion.outcome == "unchanged" and not _promoted_by(project, universe, version, by):
+        return Decision(f"{passed} and serves already")
+    words = f"{passed}, replacing version {promotion.replaced}" if promotion.replaced else passed
+    return Decision(words, promoted=True)
 
 
-def _refusal(evidence: Evidence) -> str:
+def _left_to_a_person(project: Project, universe: Universe, version: int) -> Decision:
+    serving = incumbent(project.registry, universe.name)
+    if serving is not None and serving.version == version:
+        return Decision(f"version {version} passed every gate and serves already")
+    command = f"toto-ops registry promote {universe.name} --version {version} --why …"
+    return Decision(f"version {version} passed every gate and waits for approval: {command}")
+
+
+def _promoted_by(project: Project, universe: Universe, version: int, by: str) -> bool:
+    """Whether this retraining promoted it already, and was interrupted before it could say so."""
+    from toto_ops.registry.events import events, last_change
+
+    change = last_change(events(project.registry, universe.name))
+    return change is not None and (change.kind, change.version, change.by) == ("promotion", version, by)
+
+
+def _refusal(evidence: Evidence) -> Decision:
     failed = "; ".join(
         f"{row.name} is {_number(row.measured)}, required {row.relation} {_number(row.required)}" for row in evidence.failures
     )
-    return f"the challenger did not pass: {failed}"
+    return Decision(f"the challenger did not pass: {failed}")
 
 
 def _number(value: float | None) -> str:
@@ -127,7 +171,7 @@ def _number(value: float | None) -> str:
 
 
 def _outcome(
-    project: Project, retraining: Retraining, universe: Universe, evidence: Evidence, *, promoted: bool, decision: str
+    project: Project, retraining: Retraining, universe: Universe, evidence: Evidence, decision: Decision
 ) -> RetrainingOutcome:
     store = retraining.store
     serving = incumbent(project.registry, universe.name)
@@ -141,8 +185,8 @@ def _outcome(
         trained=_trained(retraining),
         challenger=f"{evidence.line} (seed chosen on validation)",
         criteria=tuple(CriterionOutcome.of(row) for row in evidence.criteria),
-        promoted=promoted,
-        decision=decision,
+        promoted=decision.promoted,
+        decision=decision.words,
         incumbent=f"{serving.model} version {serving.version} ({serving.line})" if serving else "nothing",
         report=str(report),
         data_docs=str(store.local_folder(retraining.ref("data_docs")) / "index.html"),

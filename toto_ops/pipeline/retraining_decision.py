@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import VersionedModel
-from toto_ops.errors import BarDataError, PromotionError, StorageError
-from toto_ops.market.sources import BarSource, open_source
+from toto_ops.errors import PromotionError, StorageError
+from toto_ops.market.sources import BarSource, open_source, source_mark
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.staleness import Fingerprint, compare
 from toto_ops.pipeline.project import Project
@@ -62,10 +63,21 @@ def assess(project: Project, universe: Universe) -> Assessment:
     """
     source = open_source(universe)
     symbols = universe_symbols(universe, source)
-    current = _fingerprint(project, universe, {symbol: _source_mark(source, symbol) for symbol in symbols})
+    current = Fingerprint(
+        sources=sources_of(universe, source, symbols),
+        config_hash=project.config_hash(universe),
+        code_versions=code_versions(),
+    )
     stored = read_last(project, universe)
     verdict = compare(stored.fingerprint if stored else None, current)
     return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
+
+
+def sources_of(universe: Universe, source: BarSource, symbols: Sequence[str]) -> dict[str, str]:
+    """What tells whether the bars, or the published sentiment, of `symbols` changed; sentiment only where there is some."""
+    sentiment = {symbol: path for symbol in symbols if (path := sentiment_path(universe, symbol))}
+    bars = {symbol: source_mark(source, symbol) for symbol in symbols}
+    return bars | {f"{symbol} sentiment": file_digest(path) for symbol, path in sentiment.items()}
 
 
 def last_retraining(project: Project, universe: Universe) -> Retraining | None:
@@ -76,7 +88,7 @@ def last_retraining(project: Project, universe: Universe) -> Retraining | None:
 
 def read_last(project: Project, universe: Universe) -> LastRetraining | None:
     """What is noted of the last successful retraining, or None before the first."""
-    return project.store.read_model(_document(universe), LastRetraining)
+    return project.store.read_model(last_retraining_document(universe.name), LastRetraining)
 
 
 def require_newest(project: Project, retraining: Retraining, universe: Universe) -> None:
@@ -105,30 +117,31 @@ def note_fingerprint(project: Project, retraining: Retraining, universe: Univers
     retraining.store.create_model(f"{retraining.folder}/fingerprint.json", fingerprint)
 
 
-def remember(project: Project, retraining: Retraining, universe: Universe, completed_at: datetime) -> None:
-    """Note that a retraining succeeded: until something it used changes, there is nothing to do."""
+def has_fingerprint(retraining: Retraining) -> bool:
+    """Whether `note_fingerprint` noted anything: the store then holds this retraining."""
+    return retraining.store.has_document(f"{retraining.folder}/fingerprint.json")
+
+
+def noted_fingerprint(retraining: Retraining) -> Fingerprint:
+    """What `note_fingerprint` noted.
+
+    Raises
+    ------
+    StorageError
+        If it noted nothing yet.
+    """
     fingerprint = retraining.store.read_model(f"{retraining.folder}/fingerprint.json", Fingerprint)
     if fingerprint is None:
         raise StorageError("has no fingerprint", where=retraining.folder, remedy="materialise `bars` first")
-    last = LastRetraining(retrain_id=retraining.retrain_id, completed_at=completed_at, fingerprint=fingerprint)
-    project.store.write_model(_document(universe), last)
+    return fingerprint
 
 
-def _fingerprint(project: Project, universe: Universe, sources: dict[str, str]) -> Fingerprint:
-    sentiment = {symbol: path for symbol in sources if (path := sentiment_path(universe, symbol))}
-    return Fingerprint(
-        sources=sources | {f"{symbol} sentiment": file_digest(path) for symbol, path in sentiment.items()},
-        config_hash=project.config_hash(universe),
-        code_versions=code_versions(),
-    )
+def remember(project: Project, retraining: Retraining, universe: Universe, completed_at: datetime) -> None:
+    """Note that a retraining succeeded: until something it used changes, there is nothing to do."""
+    last = LastRetraining(retrain_id=retraining.retrain_id, completed_at=completed_at, fingerprint=noted_fingerprint(retraining))
+    project.store.write_model(last_retraining_document(universe.name), last)
 
 
-def _source_mark(source: BarSource, symbol: str) -> str:
-    try:
-        return source.fingerprint(symbol)
-    except BarDataError as error:  # concerns this symbol alone: ingest will quarantine it and say why
-        return f"unreadable: {error.problem}"
-
-
-def _document(universe: Universe) -> str:
-    return f"{universe.name}/last_retraining.json"
+def last_retraining_document(universe_name: str) -> str:
+    """Where the last successful retraining of a universe is noted."""
+    return f"{universe_name}/last_retraining.json"

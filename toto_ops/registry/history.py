@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import AwareDatetime
@@ -12,6 +13,7 @@ from toto_ops.errors import StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Criterion
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.registry.events import RegistryEvent, events
+from toto_ops.registry.freeze import freeze_in_force
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.promotion import evidence_of
 from toto_ops.registry.versions import CHAMPION, FALLBACK, RegisteredVersion
@@ -28,6 +30,8 @@ class RegistryRow(StrictModel):
         `passed`, `failed` or `not judged`.
     replaced
         Champion it replaced.
+    frozen
+        Who froze promotions of its universe, when and why; None where they are free.
     """
 
     universe: str
@@ -46,6 +50,7 @@ class RegistryRow(StrictModel):
     data_hash: str
     inputs_hash: str
     code_version: str
+    frozen: str | None
 
 
 class VersionDetail(StrictModel):
@@ -92,8 +97,8 @@ def registry_table(registry: ModelRegistry, universes: Sequence[str]) -> tuple[R
     rows: list[RegistryRow] = []
     for universe in universes:
         versions = registry.versions(registry.serving_name(universe))
-        serving = _serving(versions)
-        rows += [_row(version, serving) for version in reversed(versions)]
+        standing = _Standing(_serving(versions), freeze_in_force(events(registry, universe)))
+        rows += [_row(version, standing) for version in reversed(versions)]
     return tuple(rows)
 
 
@@ -110,8 +115,9 @@ def version_detail(registry: ModelRegistry, universe: str, version: int) -> Vers
     folder = registry.files(registered)
     manifest = PolicyManifest.model_validate_json((folder / "policy.json").read_text())
     evidence = evidence_of(registry, registered) if EVIDENCE_FILE in registered.files else None
+    diary = events(registry, universe)
     return VersionDetail(
-        row=_row(registered, _serving(registry.versions(name))),
+        row=_row(registered, _Standing(_serving(registry.versions(name)), freeze_in_force(diary))),
         symbols=manifest.symbols,
         config=manifest.config,
         metrics=manifest.metrics,
@@ -121,7 +127,7 @@ def version_detail(registry: ModelRegistry, universe: str, version: int) -> Vers
         source=registered.source,
         run_id=registered.run_id,
         provenance=dict(registered.provenance),
-        events=tuple(event for event in events(registry, universe) if version in (event.version, event.instead_of)),
+        events=tuple(event for event in diary if version in (event.version, event.instead_of)),
     )
 
 
@@ -157,19 +163,27 @@ def require_incumbent(registry: ModelRegistry, universe: str) -> RegisteredVersi
     return version
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """What is true of a universe as a whole: which version serves it, and the freeze in force."""
+
+    serving: int | None
+    freeze: RegistryEvent | None
+
+
 def _serving(versions: Sequence[RegisteredVersion]) -> int | None:
     by_alias = {alias: version.version for version in versions for alias in version.aliases}
     return by_alias.get(CHAMPION, by_alias.get(FALLBACK))
 
 
-def _row(version: RegisteredVersion, serving: int | None) -> RegistryRow:
+def _row(version: RegisteredVersion, standing: _Standing) -> RegistryRow:
     return RegistryRow(
         universe=version.universe,
         model=version.name,
         version=version.version,
         line=version.line,
         aliases=version.aliases,
-        serves=version.version == serving,
+        serves=version.version == standing.serving,
         gates=version.gates,
         created_at=version.created_at,
         promoted_at=version.promoted_at,
@@ -180,4 +194,5 @@ def _row(version: RegisteredVersion, serving: int | None) -> RegistryRow:
         data_hash=version.data_hash,
         inputs_hash=version.inputs_hash,
         code_version=version.code_version,
+        frozen=standing.freeze.signed if standing.freeze else None,
     )

@@ -1,35 +1,27 @@
 """Promotion and rollback: the only code that changes what serves.
 
-`champion` serves; `previous` is what it replaced. The alias `champion` is moved last, and what was noted before it is
-undone if that fails: the incumbent is then as it was. MLflow has no compare-and-set on aliases, so one lock per
-universe makes both operations serial.
+`champion` serves; `previous` is what it replaced. Each attempt is noted in the diary before anything moves, and the
+alias `champion` is moved last: `toto_ops.registry.attempts` says what holds when either is interrupted. MLflow has no
+compare-and-set on aliases, so one lock per universe lets one change happen at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from toto_ops.errors import PromotionError, PromotionRefusedError
+from toto_ops.errors import PromotionError, PromotionRefusedError, StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from toto_ops.policies.contract import PolicyManifest
+from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_signed
 from toto_ops.registry.belonging import require_about
-from toto_ops.registry.events import RegistryEvent, events, record_event
+from toto_ops.registry.events import RegistryEvent, last_change
+from toto_ops.registry.freeze import require_not_frozen
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
 from toto_ops.registry.onnx_export import open_session, random_observation, run_session
-from toto_ops.registry.versions import (
-    CHAMPION,
-    FALLBACK,
-    PREVIOUS,
-    PROMOTED_AT_TAG,
-    REPLACED_TAG,
-    ROLLED_BACK_AT_TAG,
-    RegisteredVersion,
-)
+from toto_ops.registry.versions import CHAMPION, FALLBACK, PREVIOUS, RegisteredVersion
 
 
 @dataclass(frozen=True)
@@ -67,99 +59,79 @@ class Rollback:
     incumbent: RegisteredVersion
 
 
-def promote(registry: ModelRegistry, universe: str, version: int) -> Promotion:
+def promote(registry: ModelRegistry, universe: str, version: int, *, by: str, why: str) -> Promotion:
     """Make a judged version of the universe's serving model its champion.
 
     The evidence attached to the version is read again here, whatever was decided elsewhere: it must be the document
     that was registered, be about this policy, and say that the gates were passed. The model must load and answer.
+    Asking for what serves already is no attempt and leaves no entry in the diary.
+
+    Parameters
+    ----------
+    by, why
+        Who asks for it, and the reason; both go into the diary, whatever becomes of the attempt.
 
     Raises
     ------
     PromotionRefusedError
-        If the version failed its gates, was withdrawn, or was judged against something else than what serves now.
+        If promotions are frozen, or the version failed its gates, was withdrawn, or was judged against something else
+        than what serves now.
     PromotionError
-        If the evidence is not its own, or the model does not answer. In every case the champion is as it was.
+        If the evidence is not its own, the model does not answer, or the registry failed. In every case the champion
+        is as it was.
     StorageError
         If the version does not exist or its files are not those registered.
+    BusyError
+        If another change is under way.
     """
     name = registry.serving_name(universe)
-    with registry.tracking.lock(f"promotion-{universe}"):
+    require_signed(by, why, name)
+    with changes_in_turn(registry, universe):
         candidate = registry.version(name, version)
         current = registry.aliases(name).get(CHAMPION)
         if current == version:
             return Promotion("unchanged", candidate, candidate.replaced)
-        champion = registry.version(name, current) if current is not None else None
-        _require_fit_to_serve(registry, candidate, champion)
-        moment = datetime.now(UTC)
-        event = RegistryEvent(
-            number=len(events(registry, universe)) + 1,
-            universe=universe,
-            at=moment,
-            kind="promotion",
-            version=version,
-            instead_of=current,
-            by="unknown",
-            why="not recorded",
-            outcome="done",
-        )
-        with ExitStack() as undo:
-            _tag(registry, undo, candidate, {PROMOTED_AT_TAG: moment.isoformat(), REPLACED_TAG: str(current or "")})
-            _note(registry, undo, event)
-            _point(registry, undo, name, PREVIOUS, current)
-            registry.tracking.client.set_registered_model_alias(name, CHAMPION, str(version))
-            undo.pop_all()
+        with attempted(registry, universe, Intent("promotion", version, current, by, why)) as attempt:
+            require_not_frozen(attempt.diary)
+            champion = registry.version(name, current) if current is not None else None
+            _require_fit_to_serve(registry, attempt.diary, candidate, champion)
+            attempt.move_champion(version)
         return Promotion("promoted", registry.version(name, version), current)
 
 
-def rollback(registry: ModelRegistry, universe: str) -> Rollback:
+def rollback(registry: ModelRegistry, universe: str, *, by: str, why: str) -> Rollback:
     """Withdraw the champion and put back what it replaced; the fallback where it replaced none.
 
-    A second rollback goes one further back: it never returns to a version that was withdrawn.
+    A second rollback goes one further back: it never returns to a version that was withdrawn. A freeze does not stop it.
+
+    Parameters
+    ----------
+    by, why
+        Who asks for it, and the reason; both go into the diary, whatever becomes of the attempt.
 
     Raises
     ------
-    PromotionError
+    PromotionRefusedError
         If there is no champion, or nothing that could serve instead of it.
+    PromotionError
+        If what should serve instead does not answer, or the registry failed.
     StorageError
-        If the files of the version to put back are not those registered. The champion is as it was.
+        If the files of the version to put back are not those registered. In every case the champion is as it was.
+    BusyError
+        If another change is under way.
     """
     name = registry.serving_name(universe)
-    with registry.tracking.lock(f"promotion-{universe}"):
+    require_signed(by, why, name)
+    with changes_in_turn(registry, universe):
         aliases = registry.aliases(name)
-        if CHAMPION not in aliases:
-            raise PromotionError("there is no champion to roll back", where=name, remedy="see `toto-ops registry list`")
-        withdrawn = registry.version(name, aliases[CHAMPION])
-        successor = aliases.get(PREVIOUS, aliases.get(FALLBACK))
-        if successor is None:
-            raise PromotionError(
-                f"{withdrawn.label} replaced nothing and there is no fallback: nothing could serve instead",
-                where=name,
-                remedy="run `toto-ops retrain`, which registers the fallback, then roll back again",
-            )
-        incumbent = registry.version(name, successor)
-        _require_answers(registry.files(incumbent), incumbent)
-        moment = datetime.now(UTC)
-        event = RegistryEvent(
-            number=len(events(registry, universe)) + 1,
-            universe=universe,
-            at=moment,
-            kind="rollback",
-            version=successor,
-            instead_of=withdrawn.version,
-            by="unknown",
-            why="not recorded",
-            outcome="done",
-        )
-        with ExitStack() as undo:
-            _tag(registry, undo, withdrawn, {ROLLED_BACK_AT_TAG: moment.isoformat()})
-            _note(registry, undo, event)
-            _point(registry, undo, name, PREVIOUS, incumbent.replaced if PREVIOUS in aliases else None)
-            if PREVIOUS in aliases:
-                registry.tracking.client.set_registered_model_alias(name, CHAMPION, str(successor))
-            else:
-                registry.tracking.client.delete_registered_model_alias(name, CHAMPION)
-            undo.pop_all()
-        return Rollback(registry.version(name, withdrawn.version), registry.version(name, successor))
+        if not aliases:
+            raise StorageError("no model is registered", where=name, remedy=f"run `toto-ops retrain {universe}` first")
+        champion, successor = aliases.get(CHAMPION), aliases.get(PREVIOUS, aliases.get(FALLBACK))
+        with attempted(registry, universe, Intent("rollback", successor, champion, by, why)) as attempt:
+            withdrawn, incumbent = _succession(registry, name, champion, successor)
+            _require_answers(registry.files(incumbent), incumbent)
+            attempt.move_champion(successor if PREVIOUS in aliases else None)
+        return Rollback(registry.version(name, withdrawn.version), registry.version(name, incumbent.version))
 
 
 def evidence_of(registry: ModelRegistry, version: RegisteredVersion) -> Evidence:
@@ -179,7 +151,25 @@ def evidence_of(registry: ModelRegistry, version: RegisteredVersion) -> Evidence
     return read_evidence(registry.files(version))
 
 
-def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion, champion: RegisteredVersion | None) -> None:
+def _succession(
+    registry: ModelRegistry, name: str, champion: int | None, successor: int | None
+) -> tuple[RegisteredVersion, RegisteredVersion]:
+    """The version to withdraw and the one to serve instead."""
+    if champion is None:
+        raise PromotionRefusedError("there is no champion to roll back", where=name, remedy="see `toto-ops registry list`")
+    withdrawn = registry.version(name, champion)
+    if successor is None:
+        raise PromotionRefusedError(
+            f"{withdrawn.label} replaced nothing and there is no fallback: nothing could serve instead",
+            where=name,
+            remedy="run `toto-ops retrain`, which registers the fallback, then roll back again",
+        )
+    return withdrawn, registry.version(name, successor)
+
+
+def _require_fit_to_serve(
+    registry: ModelRegistry, diary: Sequence[RegistryEvent], candidate: RegisteredVersion, champion: RegisteredVersion | None
+) -> None:
     _require_not_withdrawn(registry, candidate)
     evidence = evidence_of(registry, candidate)
     folder = registry.files(candidate)
@@ -190,7 +180,7 @@ def _require_fit_to_serve(registry: ModelRegistry, candidate: RegisteredVersion,
         raise PromotionRefusedError(
             f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report"
         )
-    _require_judged_since(registry, evidence, candidate, champion)
+    _require_judged_since(diary, evidence, candidate, champion)
     _require_answers(folder, candidate)
 
 
@@ -207,13 +197,13 @@ def _require_not_withdrawn(registry: ModelRegistry, candidate: RegisteredVersion
 
 
 def _require_judged_since(
-    registry: ModelRegistry, evidence: Evidence, candidate: RegisteredVersion, champion: RegisteredVersion | None
+    diary: Sequence[RegistryEvent], evidence: Evidence, candidate: RegisteredVersion, champion: RegisteredVersion | None
 ) -> None:
     """Succession must have been judged against what serves now, not against what served once."""
-    diary = events(registry, candidate.universe)
-    if diary and diary[-1].at > candidate.created_at:
+    change = last_change(diary)
+    if change is not None and change.at > candidate.created_at:
         raise PromotionRefusedError(
-            f"was judged before version {diary[-1].version} was {diary[-1].kind} on {diary[-1].at:%Y-%m-%d %H:%M} UTC",
+            f"was judged before version {change.version} came to serve by {change.kind} on {change.at:%Y-%m-%d %H:%M} UTC",
             where=candidate.label,
             remedy="retrain, so that it is compared with what serves now",
         )
@@ -234,33 +224,3 @@ def _require_answers(folder: Path, version: RegisteredVersion) -> None:
     answer = run_session(open_session(folder / ONNX_FILE), market, account, mask)
     if not all(np.isfinite(part).all() for part in (answer.weight, answer.strength, answer.probabilities)):
         raise PromotionError("does not give finite answers", where=version.label, remedy="retrain")
-
-
-def _tag(registry: ModelRegistry, undo: ExitStack, version: RegisteredVersion, tags: Mapping[str, str]) -> None:
-    client, place = registry.tracking.client, (version.name, str(version.version))
-    before = client.get_model_version(*place).tags
-    for tag, value in tags.items():
-        client.set_model_version_tag(*place, tag, value)
-        if tag in before:
-            undo.callback(client.set_model_version_tag, *place, tag, before[tag])
-        else:
-            undo.callback(client.delete_model_version_tag, *place, tag)
-
-
-def _note(registry: ModelRegistry, undo: ExitStack, event: RegistryEvent) -> None:
-    tag = record_event(registry, event)
-    undo.callback(registry.tracking.client.delete_registered_model_tag, registry.serving_name(event.universe), tag)
-
-
-def _point(registry: ModelRegistry, undo: ExitStack, name: str, alias: str, version: int | None) -> None:
-    before = registry.aliases(name).get(alias)
-    _set_alias(registry, name, alias, version)
-    undo.callback(_set_alias, registry, name, alias, before)
-
-
-def _set_alias(registry: ModelRegistry, name: str, alias: str, version: int | None) -> None:
-    client = registry.tracking.client
-    if version is not None:
-        client.set_registered_model_alias(name, alias, str(version))
-    elif alias in registry.aliases(name):
-        client.delete_registered_model_alias(name, alias)

@@ -164,12 +164,20 @@ def prepare_database(uri: str) -> None:
     from mlflow.version import VERSION
 
     folder = _lock_folder(uri)
+    prepared = folder / f".{_fingerprint(uri)}.prepared"
+    if _is_prepared(uri, prepared, VERSION):  # asked without the lock first: a read-only disk can be served from
+        return
     with FileLock(folder / f".{_fingerprint(uri)}.upgrade.lock", timeout=120):
-        prepared = folder / f".{_fingerprint(uri)}.prepared"
-        if _database_exists(uri) and prepared.exists() and prepared.read_text() == VERSION:
+        if _is_prepared(uri, prepared, VERSION):
             return
         upgrade.main([uri], standalone_mode=False)
         prepared.write_text(VERSION)
+
+
+def is_unmade(uri: str) -> bool:
+    """Whether this is a SQLite database nobody has made yet: whoever only looks must not make it by looking."""
+    path = _sqlite_path(uri)
+    return path is not None and not path.exists()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -205,6 +213,10 @@ def _lock_folder(uri: str) -> Path:
     folder = path.parent if path else Path(tempfile.gettempdir()) / f"toto-ops-mlflow-{_fingerprint(uri)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _is_prepared(uri: str, prepared: Path, version: str) -> bool:
+    return _database_exists(uri) and prepared.exists() and prepared.read_text() == version
 
 
 def _database_exists(uri: str) -> bool:

@@ -45,9 +45,24 @@ def is_published(store: ArtefactStore, universe: str) -> bool:
     return store.has_document(_document(universe))
 
 
+def served_snapshot(store: ArtefactStore, universe: str) -> Snapshot | None:
+    """The published snapshot, without its panel; None before anything was published."""
+    return _published(store, universe).snapshot if is_published(store, universe) else None
+
+
 def served_symbols(store: ArtefactStore, universe: str) -> tuple[str, ...]:
     """Symbols of the published snapshot, quarantined ones included; none before anything was published."""
-    return tuple(entry.symbol for entry in _published(store, universe).snapshot.entries) if is_published(store, universe) else ()
+    snapshot = served_snapshot(store, universe)
+    return () if snapshot is None else tuple(entry.symbol for entry in snapshot.entries)
+
+
+def served_artefacts(store: ArtefactStore, universe: str) -> tuple[ArtefactRef, ...]:
+    """Panel and bars that serving reads; none before anything was published."""
+    if not is_published(store, universe):
+        return ()
+    published = _published(store, universe)
+    snapshot = published.snapshot
+    return (_panel_ref(universe, published), *(snapshot.bars_ref(symbol) for symbol in snapshot.symbols))
 
 
 def read_market(store: ArtefactStore, universe: str) -> MarketView:
@@ -59,8 +74,11 @@ def read_market(store: ArtefactStore, universe: str) -> MarketView:
         If nothing was published yet, or what was cannot be read.
     """
     published = _published(store, universe)
-    ref = ArtefactRef(ArtefactKey(universe, "panel"), published.panel, published.panel_inputs_hash)
-    return MarketView(published.snapshot, load_panel(store.local_folder(ref)))
+    return MarketView(published.snapshot, load_panel(store.local_folder(_panel_ref(universe, published))))
+
+
+def _panel_ref(universe: str, published: PublishedMarket) -> ArtefactRef:
+    return ArtefactRef(ArtefactKey(universe, "panel"), published.panel, published.panel_inputs_hash)
 
 
 def _published(store: ArtefactStore, universe: str) -> PublishedMarket:

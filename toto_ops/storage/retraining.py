@@ -17,6 +17,9 @@ from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 
+RETRAININGS = "retrainings"
+"""Folder of a universe that holds one index per retraining."""
+
 
 class AsOf(VersionedModel):
     """The moment a retraining stands at."""
@@ -34,7 +37,7 @@ class Retraining:
 
     @property
     def folder(self) -> str:
-        return f"{self.universe}/retrainings/{self.retrain_id}"
+        return f"{self.universe}/{RETRAININGS}/{self.retrain_id}"
 
     def key(self, asset: str, symbol: str | None = None) -> ArtefactKey:
         return ArtefactKey(self.universe, asset, symbol)
@@ -62,24 +65,25 @@ class Retraining:
         Raises
         ------
         StorageError
-            If the step that makes it has not run in this retraining.
+            If the step that makes it has not run in this retraining, or its entry was damaged.
         """
-        stored = self.store.read_document(self._entry(asset, symbol))
+        entry = self._entry(asset, symbol)
+        stored = self.store.read_document(entry)
         if stored is None:
             raise StorageError(
                 f"retraining {self.retrain_id} has no {asset}" + (f" for {symbol}" if symbol else ""),
                 where=self.universe,
                 remedy=f"materialise `{asset}` in the same run first",
             )
-        return ArtefactRef.from_dict(stored)
+        return ArtefactRef.from_dict(stored, entry)
 
     def has(self, asset: str, symbol: str | None = None) -> bool:
         return self.store.read_document(self._entry(asset, symbol)) is not None
 
     def refs(self) -> Iterator[ArtefactRef]:
         """Every artefact of this retraining."""
-        for _, content in self.store.documents(f"{self.folder}/artefacts"):
-            yield ArtefactRef.from_dict(content)
+        for name, content in self.store.documents(f"{self.folder}/artefacts"):
+            yield ArtefactRef.from_dict(content, f"{self.folder}/artefacts/{name}.json")
 
     def _entry(self, asset: str, symbol: str | None) -> str:
         return f"{self.folder}/artefacts/{asset}{'@' + symbol if symbol else ''}.json"

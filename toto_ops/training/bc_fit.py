@@ -15,6 +15,7 @@ from torch import Tensor
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError
 from toto_ops.policies.cloned import ClonedPolicy
+from toto_ops.storage.refusals import named_refusals
 from toto_ops.training.bc_config import BehaviourCloningConfig
 from toto_ops.training.bc_loss import CloningLoss, epoch_order
 from toto_ops.training.checkpoints import (
@@ -152,7 +153,7 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
     Raises
     ------
     StorageError
-        If a checkpoint is there but damaged.
+        If a checkpoint is there but damaged, or the disk is full or read-only.
     FloatingPointError
         If the loss stops being a finite number.
     """
@@ -165,7 +166,7 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
     lesson = lesson.standardised_by(policy)
     progress = _resume(folder / "last.safetensors", lesson.work, policy, optimizer)
     # A killed run may have drawn too little or too much: its curves are purged and drawn again from the checkpoint.
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=0) as curves:
+    with named_refusals(str(folder)), SummaryWriter(str(folder / "tensorboard"), purge_step=0) as curves:
         for epoch, scores in enumerate(progress.epochs):
             _draw(curves, epoch, scores)
         while not progress.finished(config):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from toto_ops.errors import StorageError
+from toto_ops.storage.atomic import replace_file
 
 ProgressT = TypeVar("ProgressT", bound=BaseModel)
 
@@ -20,21 +19,17 @@ _PROGRESS = "progress"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: BaseModel) -> None:
-    """Write tensors and the progress they belong to as one file, atomically."""
+    """Write tensors and the progress they belong to as one file, atomically.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only; the checkpoint before is as it was.
+    """
     from safetensors.torch import save
 
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {_PROGRESS: progress.model_dump_json()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, content)
 
 
 def load_checkpoint(path: Path, progress: type[ProgressT]) -> tuple[dict[str, Tensor], ProgressT] | None:

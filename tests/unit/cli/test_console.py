@@ -1,6 +1,7 @@
 """What a person or a program is told when a command cannot do its work."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path, capsys: pytes
     told = json.loads(capsys.readouterr().out)
     assert told["where"] == str(tmp_path / "file" / "home")
     assert "TOTO_HOME" in told["remedy"]
+
+
+def test_a_full_database_is_told_as_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), errors_shown(as_json=True), sqlite3.connect(tmp_path / "registry.db") as database:
+        database.execute("pragma max_page_count = 1")
+        database.execute("create table model (name text)")
+    told = json.loads(capsys.readouterr().out)
+    assert told["problem"] == "no space is left on the disk"
+    assert "free some space" in told["remedy"]
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:

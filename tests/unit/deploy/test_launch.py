@@ -1,27 +1,24 @@
-"""Launching: dead runs are settled, live ones respected, and older moments kept away from what serves."""
+"""Launching: what died is settled, what lives respected, and older moments kept away from what serves."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_run_for_test
 
+from assets.run_processes import LAUNCHER_VARIABLE
 from deploy import launch
-from deploy.unfinished_runs import LAUNCHER_TAG, LAUNCHER_VARIABLE, settle_unfinished_runs
+from deploy.execution import StepEvent
+from deploy.instance import prepare_instance
+from deploy.launch import LaunchRequest
+from deploy.universe_lock import universe_lock
+from tests.unit.assets.run_samples import DEAD_LAUNCHER, ELSEWHERE, of_a_command_line, status_now
 from toto_ops.configuration import Settings
-from toto_ops.errors import BusyError, LookAheadError
+from toto_ops.errors import BusyError, LookAheadError, StorageError, SymbolNameError
 from toto_ops.monitoring.staleness import Fingerprint
+from toto_ops.pipeline.new_symbols import NewSymbols
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining, remember
-
-HERE = f"{socket.gethostname()}:123:abc"
 
 
 @pytest.fixture
@@ -30,58 +27,49 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def instance() -> dg.DagsterInstance:
-    return dg.DagsterInstance.ephemeral()
+def ready(project: Project, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+    """The instance the next launch will use."""
+    for name in ("DAGSTER_HOME", "TOTO_HOME", "TOTO_ENV", "TOTO_CONFIG_DIR", "OMP_NUM_THREADS", LAUNCHER_VARIABLE):
+        monkeypatch.setenv(name, "to be replaced")
+    return prepare_instance(project.settings)
 
 
-def started(instance: dg.DagsterInstance, **changes: object) -> dg.DagsterRun:
-    return create_run_for_test(instance, job_name="crypto_retrain", status=dg.DagsterRunStatus.STARTED, **changes)  # type: ignore[arg-type]
+def unseen(_event: StepEvent) -> None:
+    raise AssertionError("no run was to be started")
 
 
-def test_a_run_whose_launcher_died_is_reported_failed(instance: dg.DagsterInstance, project: Project) -> None:
-    run = started(instance, tags={"toto/universe": "crypto", LAUNCHER_TAG: HERE})
-    settle_unfinished_runs(instance, project.universe("crypto"))
-    settled = instance.get_run_by_id(run.run_id)
-    assert settled is not None
-    assert settled.status == dg.DagsterRunStatus.FAILURE
-
-
-def test_what_a_dead_launcher_left_running_is_ended_and_nothing_else(instance: dg.DagsterInstance, project: Project) -> None:
-    program = [sys.executable, "-c", "import time; time.sleep(60)"]
-    orphan = subprocess.Popen(program, env=os.environ | {LAUNCHER_VARIABLE: HERE})
-    bystander = subprocess.Popen(program, env=os.environ | {LAUNCHER_VARIABLE: f"{HERE}d"})
-    try:
-        started(instance, tags={"toto/universe": "crypto", LAUNCHER_TAG: HERE})
-        settle_unfinished_runs(instance, project.universe("crypto"))
-        assert orphan.wait(timeout=10) == -signal.SIGKILL
-        assert bystander.poll() is None
-    finally:
-        for process in (orphan, bystander):
-            process.kill()
-            process.wait()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"tags": {"toto/universe": "crypto"}},
-        {"tags": {"toto/universe": "crypto", LAUNCHER_TAG: "elsewhere:1:x"}},
-        {"asset_selection": frozenset({dg.AssetKey(["crypto", "bars"])})},
-    ],
-)
-def test_a_run_of_someone_else_is_waited_for(instance: dg.DagsterInstance, project: Project, changes: dict[str, object]) -> None:
-    run = started(instance, **changes)
+def test_a_launch_beside_a_run_of_someone_else_is_refused_and_names_it(ready: dg.DagsterInstance, project: Project) -> None:
+    run = of_a_command_line(ready, ELSEWHERE)
+    universe = project.universe("crypto")
     with pytest.raises(BusyError, match=run.run_id):
-        settle_unfinished_runs(instance, project.universe("crypto"))
+        launch.retrain(LaunchRequest(project, universe, unseen))
+    with pytest.raises(BusyError, match=run.run_id):
+        launch.backfill(project, universe, None, unseen)
 
 
-def test_runs_of_another_universe_and_finished_ones_are_nobodys_business(instance: dg.DagsterInstance, project: Project) -> None:
-    other = started(instance, tags={"toto/universe": "stocks", LAUNCHER_TAG: HERE})
-    create_run_for_test(instance, job_name="crypto_retrain", status=dg.DagsterRunStatus.SUCCESS, tags={"toto/universe": "crypto"})
-    settle_unfinished_runs(instance, project.universe("crypto"))
-    untouched = instance.get_run_by_id(other.run_id)
-    assert untouched is not None
-    assert untouched.status == dg.DagsterRunStatus.STARTED
+def test_a_launch_settles_what_died_before_it(ready: dg.DagsterInstance, project: Project) -> None:
+    dead = of_a_command_line(ready, DEAD_LAUNCHER)
+    with pytest.raises(StorageError, match=r"serves nothing yet.*toto-ops retrain crypto"):
+        launch.backfill(project, project.universe("crypto"), None, unseen)
+    assert status_now(ready, dead).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_launch_while_a_command_line_holds_the_lock_is_refused(ready: dg.DagsterInstance, project: Project) -> None:
+    universe = project.universe("crypto")
+    with universe_lock(project.settings, universe), pytest.raises(BusyError, match="another"):
+        launch.retrain(LaunchRequest(project, universe, unseen))
+    with universe_lock(project.settings, project.universe("stocks")), universe_lock(project.settings, universe):
+        assert Path(project.settings.home, "locks", "crypto.lock").exists()
+
+
+def test_named_symbols_are_members_once_each_in_order(project: Project) -> None:
+    universe = project.universe("crypto")
+    found = NewSymbols((), {}, {}, ("BTCUSD", "XMRUSD"))
+    assert launch._named(found, universe, ["xmrusd", "BTCUSD", "XMRUSD"]) == ("BTCUSD", "XMRUSD")
+    with pytest.raises(SymbolNameError, match=r"DOTUSD, EOSUSD: not in .*put DOTUSD.csv and EOSUSD.csv into .*crypto"):
+        launch._named(found, universe, ["EOSUSD", "DOTUSD", "XMRUSD"])
+    with pytest.raises(SymbolNameError, match="is not a symbol"):
+        launch._named(found, universe, ["../x"])
 
 
 def test_an_earlier_moment_than_the_last_retraining_is_a_replay(project: Project) -> None:
@@ -102,38 +90,8 @@ def test_an_earlier_moment_than_the_last_retraining_is_a_replay(project: Project
     assert not launch._stands_at(project, universe, moment + timedelta(days=1))
 
 
-def test_the_instance_is_configured_from_the_project_and_shared_with_the_ui(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("DAGSTER_HOME", "TOTO_HOME", "TOTO_ENV", "TOTO_CONFIG_DIR", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, "to be replaced")
-    instance = launch.prepare_instance(project.settings)
-    launch.reconcile_all(instance, project.settings)
-    assert set(instance.get_dynamic_partitions("stocks_symbols")) == set(project.universe("stocks").symbols or ())
-    assert (project.settings.dagster_home / "dagster.yaml").exists()
-    assert instance.global_op_concurrency_default_limit == 1
-    assert instance.run_monitoring_enabled
-
-
 def test_a_moment_that_has_not_come_is_refused(project: Project) -> None:
     moment = datetime.now(UTC) + timedelta(days=1)
     with pytest.raises(LookAheadError, match=r"crypto: .*future"):
-        launch.retrain(project, project.universe("crypto"), force=False, as_of=moment, on_event=lambda _event: None)
+        launch.retrain(LaunchRequest(project, project.universe("crypto"), unseen, as_of=moment))
     assert not Path(project.settings.home, "dagster").exists()
-
-
-def test_ctrl_c_in_a_run_is_told_from_a_failure() -> None:
-    @dg.op
-    def fails() -> None:
-        raise RuntimeError("broken")
-
-    @dg.op
-    def is_interrupted() -> None:
-        raise dg.DagsterExecutionInterruptedError
-
-    def events(op: dg.OpDefinition) -> Sequence[dg.DagsterEvent]:
-        graph = dg.GraphDefinition(name="one_step", node_defs=[op])
-        return graph.execute_in_process(raise_on_error=False).all_events
-
-    assert launch._interrupted(events(is_interrupted))
-    assert not launch._interrupted(events(fails))

@@ -15,6 +15,7 @@ from toto_ops.market.calendars import with_bar_times
 from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close
 from toto_ops.market.snapshot import Snapshot, read_snapshot
 from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 from toto_ops.universes import Membership
@@ -256,7 +257,8 @@ def test_no_newest_close_is_made_up_where_nothing_can_be_read(csv_universe, feed
 @pytest.mark.parametrize(("name", "newest"), [("stocks", datetime(2023, 9, 21, 20)), ("crypto", datetime(2021, 7, 7))])  # noqa: DTZ001
 def test_the_bundled_sample_stands_at_its_newest_close(bundled_universes, name, newest):
     universe = bundled_universes[name]
-    assert newest_close(open_source(universe), universe, universe.symbols) == newest.replace(tzinfo=UTC)
+    source = open_source(universe)
+    assert newest_close(source, universe, universe_symbols(universe, source)) == newest.replace(tzinfo=UTC)
 
 
 def test_a_retraining_lists_the_bars_it_stored_and_none_of_a_quarantined_symbol(ingest, feed, store, csv_universe, sound_bars):

@@ -12,6 +12,7 @@ from toto_ops.errors import BarDataError
 from toto_ops.market.ingest import newest_close
 from toto_ops.market.quality import QualityConfig, QualityReport, unreadable, validate_bars
 from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.universes import Membership
 
 
@@ -39,8 +40,9 @@ def judge(bundled_universes, as_of):
 def test_every_bundled_symbol_passes_and_only_msft_has_ended(bundled_universes, name):
     universe = bundled_universes[name]
     source = open_source(universe)
-    as_of = newest_close(source, universe, universe.symbols)
-    reports = [validate_bars(source.read(symbol), universe, symbol, as_of) for symbol in universe.symbols]
+    symbols = universe_symbols(universe, source)
+    as_of = newest_close(source, universe, symbols)
+    reports = [validate_bars(source.read(symbol), universe, symbol, as_of) for symbol in symbols]
     assert [report.errors for report in reports if not report.passed] == []
     assert [report.symbol for report in reports if report.ended] == (["MSFT"] if name == "stocks" else [])
     assert all(report.statistics.missing == 0 for report in reports)

@@ -6,11 +6,10 @@ import os
 
 import pytest
 
-from toto_ops.configuration import Settings
 from toto_ops.errors import BarDataError, SourceError, SymbolNameError
-from toto_ops.market.sources import CsvFolders, open_source
+from toto_ops.market.sources import SAMPLE_FOLDER, CsvFolders, open_source, source_mark
 from toto_ops.market.universe_symbols import universe_symbols
-from toto_ops.universes import CsvSource, Membership, Universe, load_universes
+from toto_ops.universes import CsvSource, Membership, SampleSource
 
 HEADER = "timestamp,open,high,low,close,volume\n"
 
@@ -25,23 +24,20 @@ def write(path, *bars: str):
     return path
 
 
-@pytest.fixture(scope="module")
-def bundled() -> dict[str, Universe]:
-    return load_universes(Settings()).universes
-
-
 @pytest.mark.parametrize(("name", "count"), [("stocks", 7), ("crypto", 8)])
-def test_the_sample_holds_every_configured_symbol(bundled, name, count):
-    universe = bundled[name]
+def test_a_universe_over_the_sample_has_the_bundled_symbols(bundled_universes, name, count):
+    universe = bundled_universes[name]
     source = open_source(universe)
     assert source.discover().rejected == {}
     assert source.discover().symbols == universe_symbols(universe, source)
     assert len(source.discover().symbols) == count
 
 
-def test_a_csv_folder_is_read_in_the_zone_of_its_source(bundled, tmp_path):
+def test_a_csv_folder_is_read_in_the_zone_of_its_source(bundled_universes, tmp_path):
     write(tmp_path / "aapl.csv", "2024-01-02 09:30,1,3,0.5,2,100\n")
-    source = open_source(bundled["stocks"].model_copy(update={"source": CsvSource(folder=tmp_path, timezone="America/New_York")}))
+    source = open_source(
+        bundled_universes["stocks"].model_copy(update={"source": CsvSource(folder=tmp_path, timezone="America/New_York")})
+    )
     assert source.discover().symbols == ("AAPL",)
     assert str(source.read("AAPL")["timestamp"][0]) == "2024-01-02 14:30:00+00:00"
 
@@ -195,17 +191,81 @@ class TestTrainAndTestFolders:
             CsvFolders.open(tmp_path)
 
 
+class TestBarsBesideTheSample:
+    @pytest.fixture
+    def open_beside(self, bundled_universes, tmp_path):
+        """Coins with `tmp_path` as the folder of further files."""
+
+        def opened():
+            universe = bundled_universes["crypto"]
+            return open_source(universe.model_copy(update={"source": SampleSource(folder="daily_crypto", added=tmp_path)}))
+
+        return opened
+
+    def test_a_file_more_is_a_symbol_more(self, open_beside, tmp_path):
+        before = open_beside()
+        (tmp_path / "README.md").write_text("what goes here")
+        write(tmp_path / "xmrusd.csv", bar(2), bar(3))
+        source = open_beside()
+        assert set(source.discover().symbols) - set(before.discover().symbols) == {"XMRUSD"}
+        assert len(source.read("XMRUSD")) == 2
+        assert source.fingerprint("BTCUSD") == before.fingerprint("BTCUSD")
+
+    def test_a_file_for_a_bundled_symbol_continues_it(self, open_beside, tmp_path):
+        before = open_beside()
+        bundled = before.read("BTCUSD")
+        mark = before.fingerprint("BTCUSD")
+        lines = (SAMPLE_FOLDER / "daily_crypto" / "BTCUSD.csv").read_text().splitlines(keepends=True)
+        write(tmp_path / "BTCUSD.csv", *lines[-2:], "2021-07-07T00:00:00Z,34235.19,35000,34000,34500,2.6e10\n")
+        source = open_beside()
+        assert len(source.read("BTCUSD")) == len(bundled) + 1
+        assert source.fingerprint("BTCUSD") != mark
+        assert source.last_train_stamp("BTCUSD") is None, "nothing is kept apart: the split is the configuration's"
+
+    def test_it_may_not_rewrite_the_bundled_history(self, open_beside, tmp_path):
+        write(tmp_path / "BTCUSD.csv", "2021-07-06,1,3,0.5,2,100\n", bar(2))
+        with pytest.raises(BarDataError, match="1 bars disagree with those of daily_crypto/, first 2021-07-06"):
+            open_beside().read("BTCUSD")
+
+    def test_two_files_for_one_symbol_reject_it_and_are_named_in_full(self, open_beside, tmp_path):
+        write(tmp_path / "xmrusd.csv", bar(2))
+        write(tmp_path / "XMRUSD.csv", bar(2))
+        if len(os.listdir(tmp_path)) < 2:  # noqa: PTH208
+            pytest.skip("this file system does not tell cases apart")
+        found = open_beside().discover()
+        assert "XMRUSD" not in found.symbols
+        assert set(found.rejected) == {str(tmp_path / "xmrusd.csv"), str(tmp_path / "XMRUSD.csv")}
+
+    def test_a_missing_folder_is_an_error_and_not_a_folder_without_files(self, open_beside, tmp_path):
+        tmp_path.rmdir()
+        with pytest.raises(SourceError, match="cannot be listed"):
+            open_beside()
+
+
+def test_the_mark_of_what_cannot_be_read_says_why(tmp_path):
+    write(tmp_path / "GOOD.csv", bar(2))
+    write(tmp_path / "twice.csv", bar(2))
+    write(tmp_path / "TWICE.csv", bar(2))
+    source = CsvFolders.open(tmp_path)
+    assert source_mark(source, "GOOD") == source.fingerprint("GOOD")
+    assert source_mark(source, "GONE") == "unreadable: there is no file for GONE"
+    if len(os.listdir(tmp_path)) == 3:  # noqa: PTH208
+        assert source_mark(source, "TWICE").startswith("unreadable: TWICE cannot be read")
+
+
 class TestUniverseSymbols:
-    def test_configured_symbols_stay_listed_without_a_file(self, bundled, tmp_path):
+    def test_configured_symbols_stay_listed_without_a_file(self, bundled_universes, tmp_path):
         write(tmp_path / "AAPL.csv", bar(2))
-        universe = bundled["stocks"].model_copy(update={"symbols": {"MSFT": Membership(), "AAPL": Membership()}})
+        universe = bundled_universes["stocks"].model_copy(update={"symbols": {"MSFT": Membership(), "AAPL": Membership()}})
         assert universe_symbols(universe, CsvFolders.open(tmp_path)) == ("AAPL", "MSFT")
 
-    def test_without_configuration_the_source_decides(self, bundled, tmp_path):
+    def test_without_configuration_the_source_decides(self, bundled_universes, tmp_path):
         write(tmp_path / "tsla.csv", bar(2))
-        assert universe_symbols(bundled["stocks"].model_copy(update={"symbols": None}), CsvFolders.open(tmp_path)) == ("TSLA",)
+        assert universe_symbols(bundled_universes["stocks"].model_copy(update={"symbols": None}), CsvFolders.open(tmp_path)) == (
+            "TSLA",
+        )
 
-    def test_nothing_but_rejected_files_is_no_empty_universe(self, bundled, tmp_path):
+    def test_nothing_but_rejected_files_is_no_empty_universe(self, bundled_universes, tmp_path):
         write(tmp_path / "..x.csv", bar(2))
         with pytest.raises(SourceError, match=r"no usable symbol \(\.\.x\.csv: '\.\.x' is not a symbol"):
-            universe_symbols(bundled["stocks"].model_copy(update={"symbols": None}), CsvFolders.open(tmp_path))
+            universe_symbols(bundled_universes["stocks"].model_copy(update={"symbols": None}), CsvFolders.open(tmp_path))

@@ -7,6 +7,8 @@ import pytest
 
 from toto_ops.configuration import Settings
 from toto_ops.errors import PromotionError
+from toto_ops.market.sources import open_source
+from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import assess, last_retraining, note_fingerprint, remember, require_newest
 from toto_ops.storage.retraining import Retraining
@@ -35,7 +37,7 @@ def noted(project: Project, universe: Universe, retrain_id: str, as_of: datetime
 def test_the_bundled_universe_is_due_until_a_retraining_is_remembered(project: Project, universe: Universe) -> None:
     before = assess(project, universe)
     assert (before.stale, before.reason) == (True, "never retrained")
-    assert before.symbols == tuple(sorted(universe.symbols or ()))
+    assert before.symbols == universe_symbols(universe, open_source(universe))
     retraining = noted(project, universe, "one", MOMENT)
     assert assess(project, universe).stale  # begun is not done
     remember(project, retraining, universe, MOMENT)

@@ -18,6 +18,7 @@ from toto_ops.evaluation.evidence import (
 )
 from toto_ops.evaluation.metrics import Performance
 from toto_ops.policies.contract import Policy, PolicyManifest
+from toto_ops.registry.history import incumbent
 from toto_ops.registry.models import Submission
 from toto_ops.registry.onnx_export import random_observation
 from toto_ops.simulation.observation import decide, state_vector
@@ -25,6 +26,8 @@ from toto_ops.training.splits import Span, Splits
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 W_MAX = 0.2
+SIGNED = {"by": "ann@desk", "why": "as agreed on Monday"}
+"""Who asks for what the tests do to the registry, and why."""
 
 
 class LinearPolicy(Policy):
@@ -151,3 +154,10 @@ def fallback_submission(universe: str) -> Submission:
         retrain_id="retrain-0",
         observations=(),
     )
+
+
+def offer(registry, universe: str, number: int, **changes) -> int:
+    """Register the `number`-th retraining's policy as challenger, judged against what serves now; returns its version."""
+    serving = incumbent(registry, universe)
+    champion = serving.line if serving is not None and not serving.is_fallback else None
+    return registry.offer_challenger(submission(universe, number, champion=champion, **changes)).version

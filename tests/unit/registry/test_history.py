@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.registry.registry_samples import fallback_submission, submission
+from tests.unit.registry.registry_samples import SIGNED, fallback_submission, submission
 from toto_ops.errors import StorageError
 from toto_ops.registry.history import incumbent, registry_table, require_incumbent, version_detail
 from toto_ops.registry.promotion import promote
@@ -12,7 +12,7 @@ from toto_ops.registry.promotion import promote
 def populated(registry):
     registry.register_fallback(fallback_submission("history"))
     registry.offer_challenger(submission("history", 1))
-    promote(registry, "history", 2)
+    promote(registry, "history", 2, **SIGNED)
     registry.offer_challenger(submission("history", 2, sharpe=0.3, champion="bc"))
     return registry
 
@@ -40,7 +40,7 @@ def test_a_version_in_detail(populated):
     assert [(criterion.name, criterion.measured) for criterion in detail.criteria] == [("Sharpe ratio", 1.4)]
     assert detail.config["learning_rate"] == 0.001
     assert detail.provenance["dagster.run"] == "run-1"
-    assert [(event.kind, event.version) for event in detail.events] == [("promoted", 2)]
+    assert [(event.kind, event.version) for event in detail.events] == [("promotion", 2)]
     assert populated.tracking.client.get_run(detail.run_id).data.tags["toto.retrain_id"] == "retrain-1"
 
 

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from assets.resources import UNIVERSE_TAG
-from sensors.failures import failure_record, run_failure_log
-from toto_ops.errors import SourceError
+from sensors.failures import failure_record, root_cause, run_failure_log
+from toto_ops.errors import SourceError, StorageError
 
 PROBLEM = SourceError("is missing", where="bars", remedy="look for it")
 
@@ -16,6 +16,19 @@ PROBLEM = SourceError("is missing", where="bars", remedy="look for it")
 @dg.op
 def read() -> None:
     raise PROBLEM
+
+
+@dg.op
+def store() -> None:
+    try:
+        raise OSError(28, "No space left on device")
+    except OSError as error:
+        raise StorageError("no space is left on the disk", where="bars", remedy="free some space") from error
+
+
+@dg.job
+def out_of_space() -> None:
+    store()
 
 
 @dg.op
@@ -51,6 +64,12 @@ def test_a_failed_run_is_logged_as_one_json_line(caplog: pytest.LogCaptureFixtur
     assert logged["universe"] == "crypto"
     assert logged["failed_steps"].keys() == {"read"}
     assert str(PROBLEM) in logged["failed_steps"]["read"]
+
+
+def test_an_error_that_says_what_to_do_is_told_rather_than_what_it_was_raised_from() -> None:
+    result = out_of_space.execute_in_process(instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
+    (failure,) = (event for event in result.all_events if event.is_step_failure)
+    assert "free some space" in root_cause(failure)
 
 
 def test_the_record_of_a_run_that_failed_between_steps_names_none() -> None:

@@ -33,7 +33,7 @@ def test_the_fallback_answers_until_a_champion_does(registry, fallback):
     assert open_incumbent(registry, "serve").is_fallback
     challenger = registry.offer_challenger(submission("serve"))
     assert open_incumbent(registry, "serve").version.version == fallback.version
-    promote(registry, "serve", challenger.version)
+    promote(registry, "serve", challenger.version, by="ann@desk", why="a test")
     session = open_incumbent(registry, "serve")
     assert (session.version.version, session.is_fallback) == (challenger.version, False)
     observation = random_observation(accounts=3, symbols=3, seed=2)

@@ -1,0 +1,41 @@
+"""The lock that keeps two command lines from working on one universe; the system takes it back from a dead process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from toto_ops.configuration import Settings
+from toto_ops.errors import BusyError
+from toto_ops.universes import Universe
+
+
+@contextmanager
+def universe_lock(settings: Settings, universe: Universe, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a universe.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait for whoever holds it.
+
+    Raises
+    ------
+    BusyError
+        If it is still held after that.
+    """
+    locks = settings.local_root / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{universe.name}.lock")
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        raise BusyError(
+            "another retraining is in progress", where=universe.name, remedy="wait for it; `make dev` shows how far it is"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,220 @@
+"""One retraining, three ways: the command line, "materialize all" in the real UI with its daemon, and the schedule.
+
+All three must leave the same artefacts, one index, one piece of evidence and one look at the test bars.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import requests
+import yaml
+
+from tests.pipeline.conftest import Workbench
+from toto_ops.configuration import PROJECT_ROOT, Settings
+from toto_ops.evaluation.evidence import Evidence
+from toto_ops.pipeline.evaluation_steps import evidence_of
+from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.retraining_decision import last_retraining
+from toto_ops.registry.history import registry_table
+from toto_ops.training.ledger import TrialLedger
+
+pytestmark = pytest.mark.subprocess
+
+SAYS_WHO_ASKED = frozenset({"data_docs", "evaluation_report"})
+"""Artefacts that carry the retraining's id; the evidence in them is compared without it."""
+
+PATIENCE_SECONDS = 600.0
+
+EAGER_DAEMON = '''
+"""Imported by every Python process at its start: lets Dagster's daemon look every second, instead of every 30."""
+import sys
+
+if "dagster._daemon" in sys.orig_argv:
+    import dagster._daemon.controller
+
+    dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 1
+'''
+
+LAUNCH = """
+mutation Launch($assets: [AssetKeyInput!]!) {
+  launchPartitionBackfill(backfillParams: {assetSelection: $assets, allPartitions: true}) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+
+STATUS = """
+query Status($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    __typename
+    ... on PartitionBackfill { status error { message } }
+  }
+}"""
+
+ASSETS = "query Assets { assetNodes { assetKey { path } } }"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a route left behind."""
+
+    artefacts: Mapping[str, str]
+    evidence: Evidence
+    retrainings: int
+    openings: int
+    trials: tuple[str, ...]
+    versions: tuple[tuple[str, str, str, bool], ...]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four symbols of the bundled bars, one short training."""
+    folder, shipped = tmp_path_factory.mktemp("config"), PROJECT_ROOT / "deploy" / "config"
+    for name in ("strategy.yaml", "gates.yaml"):
+        (folder / name).write_text((shipped / name).read_text())
+    training = yaml.safe_load((shipped / "training.yaml").read_text())
+    training["lines"]["bc"] |= {"seeds": [0], "epochs": 4}
+    (folder / "training.yaml").write_text(yaml.safe_dump(training))
+    crypto = yaml.safe_load((shipped / "universes.yaml").read_text())["universes"]["crypto"]
+    crypto["symbols"] = {symbol: {"from": "2018-01-01"} for symbol in ("BTCUSD", "ETHUSD", "LTCUSD", "XRPUSD")}
+    (folder / "universes.yaml").write_text(yaml.safe_dump({"schema_version": 1, "universes": {"crypto": crypto}}))
+    return folder
+
+
+def test_the_command_line_the_ui_and_the_schedule_leave_the_same(
+    workbench: Callable[..., Workbench], config: Path, tmp_path: Path
+) -> None:
+    with program(tmp_path / "cli.log", environment(tmp_path / "cli", config), "retrain", "crypto") as command:
+        materialize_all(tmp_path, environment(tmp_path / "ui", config))
+        assert command.wait(PATIENCE_SECONDS) == 0, (tmp_path / "cli.log").read_text()
+    bench = workbench(config, tmp_path / "schedule")
+    run_as_scheduled(bench)
+
+    command_line, ui, schedule = (left_in(tmp_path / route, config) for route in ("cli", "ui", "schedule"))
+    assert command_line.artefacts.keys() >= {"crypto/bars/BTCUSD", "crypto/panel", "crypto/bc_policy"}
+    assert ui == command_line
+    assert schedule == command_line
+    assert (ui.retrainings, ui.openings) == (1, 1)
+
+
+def materialize_all(folder: Path, variables: Mapping[str, str]) -> None:
+    """Start `toto-ops dev` and materialise every asset and partition through its GraphQL interface, as its pages do."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(EAGER_DAEMON)
+    variables = {**variables, "PYTHONPATH": f"{folder / 'site'}{os.pathsep}{variables['PYTHONPATH']}"}
+    port = free_port()
+    log = folder / "dev.log"
+    with program(log, variables, "dev", "--port", str(port)) as server:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        ask = asker(port)
+        nodes = until(lambda: ask(ASSETS), server, log, deadline)["assetNodes"]
+        assets = [{"path": node["assetKey"]["path"]} for node in nodes]
+        launched = ask(LAUNCH, assets=assets)["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+
+        def ended() -> str | None:
+            status = ask(STATUS, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
+            return None if status in {"REQUESTED", "COMPLETED_PENDING"} else str(status)
+
+        assert until(ended, server, log, deadline) in {"COMPLETED", "COMPLETED_SUCCESS"}, log.read_text()[-5000:]
+
+
+def run_as_scheduled(bench: Workbench) -> None:
+    """Evaluate the schedule at one of its times and run what it asks for."""
+    schedule = bench.definitions.resolve_schedule_def("crypto_retrain")
+    context = dg.build_schedule_context(
+        instance=bench.instance,
+        scheduled_execution_time=datetime(2024, 1, 1, 6, tzinfo=UTC),
+        resources={"toto": bench.definitions.resources["toto"]},  # type: ignore[index]
+    )
+    (request,) = schedule.evaluate_tick(context).run_requests  # type: ignore[misc]
+    job = bench.definitions.resolve_job_def("crypto_retrain")
+    assert job.execute_in_process(instance=bench.instance, tags=dict(request.tags), run_config=request.run_config).success
+
+
+def left_in(home: Path, config: Path) -> Left:
+    project = Project(Settings(home=str(home), config_dir=config, env="local"))
+    retraining = last_retraining(project, project.universe("crypto"))
+    assert retraining is not None
+    ledger = TrialLedger(project.store, "crypto")
+    evidence, _ = evidence_of(retraining)
+    return Left(
+        artefacts={str(ref.key): ref.content_hash for ref in retraining.refs() if ref.key.asset not in SAYS_WHO_ASKED},
+        evidence=evidence.model_copy(update={"retrain_id": ""}),
+        retrainings=len(list((home / "live" / "crypto" / "retrainings").iterdir())),
+        openings=len(list(ledger.openings())),
+        trials=tuple(trial.trial_id for trial in ledger.trials()),
+        versions=tuple(
+            (row.line, row.inputs_hash, row.gates, row.serves) for row in registry_table(project.registry, ["crypto"])
+        ),
+    )
+
+
+def environment(home: Path, config: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOTO_", "DAGSTER_"))}
+    return inherited | {"TOTO_HOME": str(home), "TOTO_CONFIG_DIR": str(config), "PYTHONPATH": str(PROJECT_ROOT)}
+
+
+@contextmanager
+def program(log: Path, variables: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `toto-ops` in a process group of its own, which is ended when the block is left."""
+    executable = Path(sys.executable).with_name("toto-ops")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(executable), *arguments], stdout=output, stderr=subprocess.STDOUT, env=dict(variables), start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def asker(port: int) -> Callable[..., dict[str, Any] | None]:
+    """A function that asks the server, and answers None while nobody listens yet."""
+
+    def ask(query: str, **variables: Any) -> dict[str, Any] | None:
+        try:
+            answer = requests.post(f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=30)
+        except requests.ConnectionError:
+            return None
+        content = answer.json()
+        assert "errors" not in content, content["errors"]
+        return dict(content["data"])
+
+    return ask
+
+
+def until(look: Callable[[], Any], server: subprocess.Popen[bytes], log: Path, deadline: float) -> Any:
+    """The first answer that is not None, from a server that is still running."""
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()[-5000:]
+        answer = look()
+        if answer is not None:
+            return answer
+        time.sleep(0.5)
+    raise AssertionError(f"no answer in time:\n{log.read_text()[-5000:]}")
