@@ -36,6 +36,10 @@ class TotoOps(dg.ConfigurableResource):  # type: ignore[type-arg]
     def project(self) -> Project:
         return _project(self.home, self.config_dir, self.env, self.namespace, os.environ.get("TOTO_HOME"))
 
+    def project_as_configured_now(self) -> Project:
+        """The project with its files read anew, for whoever lives longer than one run: schedules and sensors."""
+        return Project(self.project().settings, self.namespace)
+
     def retraining(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, universe: Universe) -> Retraining:
         """The retraining this run belongs to."""
         return self.project().retraining(universe, retrain_id_of(context.run))

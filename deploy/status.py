@@ -68,6 +68,8 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance | None]:
 
 
 def _daemons(instance: dg.DagsterInstance, now: datetime) -> tuple[Daemon, ...]:
+    from sensors.failures import first_raised
+
     daemons = []
     for name, status in sorted(instance.get_daemon_statuses().items()):
         heartbeat = status.last_heartbeat
@@ -77,7 +79,7 @@ def _daemons(instance: dg.DagsterInstance, now: datetime) -> tuple[Daemon, ...]:
                 name=name,
                 last_heartbeat=at,
                 age_seconds=None if at is None else (now - at).total_seconds(),
-                errors=tuple(error.message.strip() for error in (heartbeat.errors or ())) if heartbeat else (),
+                errors=tuple(first_raised(error) for error in (heartbeat.errors or ())) if heartbeat else (),
             )
         )
     return tuple(daemons)

@@ -33,7 +33,7 @@ def universe_lock(settings: Settings, universe: Universe, wait: float = 0.0) -> 
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise BusyError(
-            "another retraining is in progress", where=universe.name, remedy="wait for it; `make dev` shows how far it is"
+            "another command works on it", where=universe.name, remedy="wait for it; `make dev` shows how far a retraining is"
         ) from error
     try:
         yield

@@ -8,7 +8,6 @@ from assets.exclusive import in_progress
 from assets.jobs import add_symbols_job_name
 from assets.partitions import block_of, block_tags, reconcile_partitions
 from assets.resources import REASON_TAG, SCOPE_TAG, SYMBOLS_SCOPE, UNIVERSE_TAG, TotoOps
-from toto_ops.pipeline.project import Project
 from toto_ops.universes import Universe
 
 LOOK_EVERY_SECONDS = 60
@@ -30,8 +29,7 @@ def new_symbols_sensor(universe: Universe, default_status: dg.DefaultSensorStatu
         from toto_ops.monitoring.new_symbols import attempt_key
         from toto_ops.pipeline.new_symbols import find_new_symbols
 
-        # Read anew: the resource keeps its project, and what was added to universes.yaml meanwhile is to be found.
-        project = Project(toto.project().settings, toto.namespace)
+        project = toto.project_as_configured_now()
         current = project.universe(universe.name)
         found = find_new_symbols(project, current)
         reconcile_partitions(context.instance, current, found.members)

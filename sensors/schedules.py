@@ -23,7 +23,8 @@ def retrain_schedule(universe: Universe, default_status: dg.DefaultScheduleStatu
         from toto_ops.pipeline.retraining_decision import assess
 
         due = context.scheduled_execution_time
-        verdict = assess(toto.project(), universe)
+        project = toto.project_as_configured_now()
+        verdict = assess(project, project.universe(universe.name))
         if not verdict.stale:
             return dg.SkipReason(f"{universe.name}: {verdict.reason}")
         reconcile_partitions(context.instance, universe, verdict.symbols)

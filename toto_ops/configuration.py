@@ -96,7 +96,9 @@ class Settings(BaseSettings):
     config_dir: Path = Field(default=PROJECT_ROOT / "deploy" / "config")
     mlflow_tracking_uri: str | None = Field(default=None, description="MLflow server; default SQLite under home")
     mlflow_ui_url: str | None = Field(
-        default=None, description="MLflow as people's browsers reach it; default the tracking server, else where `make mlflow` is"
+        default=None,
+        pattern="^https?://",
+        description="MLflow as people's browsers reach it; default the tracking server, else where `make mlflow` is",
     )
     torch_threads: int = Field(default=1, ge=1, description="torch threads per step; times concurrency <= cores")
 

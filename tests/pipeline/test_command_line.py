@@ -75,13 +75,15 @@ def test_retrain_predict_list_and_the_quiet_second_run(home: Path) -> None:
         (("predict", "--symbol", "../x"), "is not a symbol"),
         (("predict", "--symbol", "NOSUCH"), "no universe has NOSUCH"),
         (("predict", "--symbol", "ALPHA", "--universe", "planted", "--at", "2031-01-01"), "StaleBarsError"),
-        (("registry", "rollback", "nowhere"), "does not exist"),
+        (("registry", "rollback", "nowhere", "--why", "a test"), "does not exist"),
+        (("backfill", "planted", "--symbols", "ALPHA,NOSUCH"), "NOSUCH: not in the universe. Remedy: put NOSUCH.csv into"),
+        (("symbols", "remove", "planted", "ALPHA"), "ALPHA is still in the universe"),
     ],
 )
 def test_a_mistake_is_one_clear_message_and_exit_code_1(home: Path, arguments: tuple[str, ...], says: str) -> None:
     done = run(home, *arguments)
     assert done.returncode == 1
-    assert says in " ".join(done.stderr.split())
+    assert says in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr
     as_json = run(home, *arguments, "--json")
     assert as_json.returncode == 1
@@ -135,3 +137,36 @@ def test_the_sample_can_be_copied_once_and_never_over_something(home: Path, tmp_
     again = run(home, "data", "sample", str(tmp_path / "mine"), "--universe", "crypto")
     assert again.returncode == 1
     assert "not an empty folder" in again.stderr
+
+
+def test_new_symbols_join_what_is_served_and_short_ones_once_they_are_long_enough(home: Path) -> None:
+    header, *bars = (home / "bars" / "ALPHA.csv").read_text().splitlines()
+
+    def write(symbol: str, count: int) -> None:
+        (home / "bars" / f"{symbol}.csv").write_text("\n".join([header, *bars[-count:]]))
+
+    def statuses(report: Any) -> dict[str, str]:
+        return {row["symbol"]: row["status"] for row in report["symbols"]}
+
+    write("NEW1", 200)
+    write("NEW2", 1000)
+    write("NEW3", 200)
+    first = answer(home, "backfill", "planted")
+    assert statuses(first) == {"NEW1": "waiting", "NEW2": "joined", "NEW3": "waiting"}
+    assert "only 200 bars" in first["symbols"][0]["reason"]
+    assert len(first["runs"]) == 1
+    assert answer(home, "backfill", "planted")["status"] == "nothing_new"
+
+    write("NEW1", 1000)
+    write("NEW3", 1000)
+    second = answer(home, "backfill", "planted", "--symbols", "new1,NEW3", "--symbols", "NEW2")
+    assert statuses(second) == {"NEW1": "joined", "NEW2": "served already", "NEW3": "joined"}
+    assert len(second["runs"]) == 2, "one per unbroken stretch of partitions; NEW2 lies between them"
+    unknown = run(home, "predict", "--symbol", "NEW1", "--at", "2020-09-27T12:00:00")
+    assert "was not known to toto-planted version 1. Remedy: retrain the universe" in " ".join(unknown.stderr.split())
+
+    (home / "bars" / "NEW2.csv").unlink()
+    removed = answer(home, "symbols", "remove", "planted", "NEW2")
+    assert list(Path(removed["data"]).iterdir())
+    listed = {row["symbol"]: (row["status"], row["partition"]) for row in answer(home, "symbols", "list", "planted")["planted"]}
+    assert (listed["NEW1"], listed["NEW2"]) == (("served", True), ("removed", False))

@@ -3,7 +3,7 @@
 What deserves promotion is promoted through the same code that refuses everything else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import dagster as dg
 from assets.resources import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
+from toto_ops.pipeline.lineage import page_of_incumbent
+from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.outcome import read_outcome
 from toto_ops.pipeline.retraining_decision import assess
 from toto_ops.registry.events import events
@@ -48,6 +50,15 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     serving = incumbent(project.registry, "planted")
     assert serving is not None
     assert (serving.line, serving.version, serving.is_fallback) == ("bc", 1, False)
+
+    # Its lineage page is where the asset points, and tells what it was made of and who approved it.
+    page = page_of_incumbent(project, universe)
+    assert champion_metadata(bench)["lineage"] == dg.MetadataValue.url(page.url)
+    assert page.path is not None
+    told = page.path.read_text()
+    made_of = snapshot_of(project, project.retraining(universe, first.retrain_id), universe)
+    for said in (made_of.data_hash, project.config_hash(universe), "cadence: ", "looks right", "--as-of 2021-07-24T00:00:00"):
+        assert said in told
 
     # Nothing changed: nothing is stale.
     assert not assess(project, universe).stale
@@ -99,6 +110,14 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     assert diary[0].by.startswith("Dagster run ")
     assert (diary[1].by, diary[1].why) == (f"retraining {second.retrain_id}", "passed every gate; retrained because: asked for")
     assert (diary[2].by, diary[2].why) == ("ann", "it trades too much")
+
+
+def champion_metadata(bench: Workbench) -> Mapping[str, dg.MetadataValue]:
+    """What the UI shows of the champion."""
+    event = bench.instance.get_latest_materialization_event(dg.AssetKey(["planted", "champion"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.metadata
 
 
 def change(bench: Workbench, job: str, op: str, **config: str) -> dg.ExecuteInProcessResult:

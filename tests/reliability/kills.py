@@ -49,7 +49,7 @@ def draw_kills(seed: int, scenarios: tuple[Scenario, ...]) -> Callable[[int], Ki
         generator = random.Random(f"{seed}-{number}")
         turn, which = divmod(number, len(Target))
         target = list(Target)[which]
-        scope = list(Scope)[(which + turn) % len(Scope)]
+        scope = list(Scope)[(which // 2 + turn) % len(Scope)]
         scenario = scenarios[(which + turn // len(Scope)) % len(scenarios)]
         # What a promotion moves, it moves within milliseconds of noting it: most kills belong there.
         share = generator.random() ** (4 if target is Target.PROMOTION else 1)

@@ -20,10 +20,10 @@ PATIENCE_SECONDS = 300.0
 class Scope(StrEnum):
     """What a kill ends."""
 
-    LAUNCHER = "launcher"
-    """The command alone; its steps go on as orphans, as after the out-of-memory killer chose it."""
     GROUP = "group"
     """The command and everything it started, as when a container ends."""
+    LAUNCHER = "launcher"
+    """The command alone; its steps go on as orphans, as after the out-of-memory killer chose it."""
 
 
 class RetrainCommand:

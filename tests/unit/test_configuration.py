@@ -1,11 +1,13 @@
 """Configuration: strict, layered, and errors that name file, key and remedy."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, read_config, read_yaml
+from toto_ops.configuration import Settings, StrictModel, VersionedModel, in_words, overlay, read_config, read_yaml
 from toto_ops.errors import ConfigError
 
 
@@ -15,6 +17,21 @@ class Inner(StrictModel):
 
 class Outer(VersionedModel):
     inner: Inner
+
+
+class Renamed(VersionedModel):
+    """Version 1 called the moment `at`."""
+
+    schema_version: int = 2
+    moment: str
+
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        return {"moment": content["at"]}
+
+
+class Holder(VersionedModel):
+    held: tuple[Renamed, ...]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -47,6 +64,33 @@ def test_a_bad_file_names_file_key_and_remedy(tmp_path: Path, text: str, says: s
         read_config(path, Outer)
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [{"at": "noon"}, {"schema_version": 1, "at": "noon"}, {"schema_version": 2, "moment": "noon"}]
+)
+def test_the_present_and_the_previous_version_are_read(content: dict[str, Any]) -> None:
+    assert Renamed.stored(content) == Renamed(moment="noon")
+
+
+def test_a_document_inside_another_is_brought_up_to_date_with_it() -> None:
+    assert Holder.stored({"held": [{"schema_version": 1, "at": "noon"}]}) == Holder(held=(Renamed(moment="noon"),))
+    assert Holder.model_validate_json('{"held": [{"schema_version": 1, "at": "noon"}]}').held[0].moment == "noon"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"schema_version": 3, "moment": "noon"}, "schema_version 3 cannot be read; this release reads 1 and 2"),
+        ({"schema_version": 0, "at": "noon"}, "schema_version 0 cannot be read; this release reads 1 and 2"),
+        ({"schema_version": 1}, "is of version 1, but not as that version was (KeyError('at'))"),
+        ({"schema_version": 2}, "moment: Field required"),
+    ],
+)
+def test_any_other_document_is_refused_in_words(content: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Renamed.stored(content)
+    assert says in in_words(raised.value)
 
 
 def test_an_absent_or_binary_file_is_a_config_error(tmp_path: Path) -> None:
@@ -83,7 +127,17 @@ def test_a_remote_home_keeps_its_scheme() -> None:
     assert Settings(home="s3://bucket/toto").home == "s3://bucket/toto"
 
 
-@pytest.mark.parametrize(("variable", "value"), [("TOTO_ENV", "staging"), ("TOTO_TORCH_THREADS", "0")])
+def test_links_lead_to_where_mlflow_is_reached() -> None:
+    server = "https://mlflow.desk.example"
+    assert Settings(home="/somewhere").mlflow_interface == "http://127.0.0.1:5000", "`make mlflow`"
+    assert Settings(home="/somewhere", mlflow_tracking_uri=server).mlflow_interface == server
+    inside = Settings(home="/somewhere", mlflow_tracking_uri="http://mlflow:5000", mlflow_ui_url=server)
+    assert inside.mlflow_interface == server, "within a cluster it has another name than without"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TOTO_ENV", "staging"), ("TOTO_TORCH_THREADS", "0"), ("TOTO_MLFLOW_UI_URL", "desk:5000")]
+)
 def test_a_variable_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match=f"environment: {variable}: .*Remedy"):

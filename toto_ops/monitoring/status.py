@@ -17,6 +17,8 @@ SENSOR_SILENCE = timedelta(minutes=10)
 """Beyond a sensor's own interval: one slow evaluation of another sensor may hold it up for minutes."""
 SCHEDULE_GRACE = timedelta(minutes=10)
 """How much later than its time a schedule is still on time."""
+LONGEST_PROBLEM = 200
+"""Characters an alarm quotes of one problem."""
 RETRAINING_GRACE = timedelta(hours=6)
 """How long after its time a retraining may take to wait for others, train and be settled."""
 
@@ -274,7 +276,9 @@ def _universe_alarms(observed: Observed) -> Iterator[Alarm]:
             yield Alarm(where=name, problem=problem, remedy=f"run `toto-ops retrain {name}`", late=True)
         if universe.failed_runs:
             newest = universe.failed_runs[0]
-            problem = f"{len(universe.failed_runs)} failed since the last success, {newest.job} last: {newest.problem}"
+            count = len(universe.failed_runs)
+            runs = "1 run has" if count == 1 else f"{count} runs have"
+            problem = f"{runs} failed since the last success, {newest.job} last: {_brief(newest.problem)}"
             yield Alarm(where=name, problem=problem, remedy=f"see run {newest.run_id} in the Dagster UI", late=False)
         if universe.quarantined:
             problem = f"takes no part: {_listed(universe.quarantined)}"
@@ -304,5 +308,10 @@ def _alive(daemon: Daemon) -> bool:
 
 def _listed(symbols: dict[str, str]) -> str:
     """The first few with their reasons, and how many more."""
-    shown = "; ".join(f"{symbol} ({why})" for symbol, why in list(symbols.items())[:5])
+    shown = "; ".join(f"{symbol} ({_brief(why)})" for symbol, why in list(symbols.items())[:5])
     return shown if len(symbols) <= 5 else f"{shown}; and {len(symbols) - 5} more"
+
+
+def _brief(problem: str) -> str:
+    """As much as fits a line or two; the universe's own entry has the whole of it."""
+    return problem if len(problem) <= LONGEST_PROBLEM else f"{problem[:LONGEST_PROBLEM].rstrip()} …"

@@ -64,7 +64,7 @@ class CollectionPlan:
     dangling
         Pointers to artefacts that are stored no longer.
     retrainings
-        Universe, `retrain_id` and why, of every retraining that stays.
+        Universe, `retrain_id` and why, of every retraining that is in use, whether anything of it is stored or not.
     """
 
     base: Path
@@ -179,6 +179,7 @@ def report_of(plan: CollectionPlan, removed: Iterable[StoredItem]) -> Collection
     """Sum up; what was planned but is not among `removed` was touched meanwhile and stays as recent."""
     removed = tuple(removed)
     gone = {item.path for item in removed}
+    indexes = {(item.universe, item.path.name) for item, _ in plan.kept if item.kind == "retraining"}
     spared: list[tuple[StoredItem, Reason]] = [(item, "recent") for item in plan.items if item.path not in gone]
     return CollectionReport(
         namespace=plan.base.name,
@@ -192,6 +193,7 @@ def report_of(plan: CollectionPlan, removed: Iterable[StoredItem]) -> Collection
         retrainings=tuple(
             KeptRetraining(universe=universe, retrain_id=retrain_id, reason=mark.detail or mark.reason)
             for universe, retrain_id, mark in plan.retrainings
+            if (universe, retrain_id) in indexes
         ),
     )
 

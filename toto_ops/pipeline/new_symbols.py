@@ -21,6 +21,9 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.universes import Universe
 
+SHOWN = 10
+"""Waiting symbols that a summary names with their reasons: every tick of the sensor keeps one."""
+
 
 @dataclass(frozen=True)
 class NewSymbols:
@@ -52,7 +55,10 @@ class NewSymbols:
         if not self.serving:
             return "nothing is served yet; the first retraining takes every symbol in"
         parts = [f"new: {', '.join(self.to_add)}" if self.to_add else f"nothing new among {len(self.members)} symbols"]
-        parts += [f"{symbol} waits: {reason}" for symbol, reason in self.waiting.items()]
+        shown = list(self.waiting.items())[:SHOWN]
+        parts += [f"{symbol} waits: {reason.removeprefix(f'{symbol}: ')}" for symbol, reason in shown]
+        if len(self.waiting) > SHOWN:
+            parts.append(f"{len(self.waiting) - SHOWN} others wait, too")
         return "; ".join(parts)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from toto_ops.registry.versions import RegisteredVersion
     from toto_ops.simulation.observation import Observation
 
+CHALLENGER_DOCUMENT = "challenger.json"
+"""In the index of a retraining that has registered its challenger."""
+
 PARITY_ROWS = 64
 """Rows of real market features the ONNX model is compared with torch on, spread over the panel."""
 
@@ -120,7 +123,7 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
 
 
 def _challenger_document(retraining: Retraining) -> str:
-    return f"{retraining.folder}/challenger.json"
+    return f"{retraining.folder}/{CHALLENGER_DOCUMENT}"
 
 
 def _decided(project: Project, retraining: Retraining, universe: Universe, version: int, reason: str) -> Decision:

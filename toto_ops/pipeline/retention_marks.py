@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from toto_ops.errors import StorageError
 from toto_ops.market.snapshot import read_snapshot
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import LastRetraining, last_retraining_document
 from toto_ops.serving.market_view import served_artefacts, served_snapshot
 from toto_ops.storage.retention import latest_refs, local_base, retraining_indexes
-from toto_ops.storage.retraining import Retraining
+from toto_ops.storage.retraining import RETRAININGS, Retraining
 from toto_ops.storage.store import ArtefactRef, ArtefactStore
 
 if TYPE_CHECKING:
@@ -122,13 +123,31 @@ def _retrainings(project: Project, universe: str, terms: Terms) -> Iterator[tupl
     last = project.store.read_model(last_retraining_document(universe), LastRetraining)
     if last is not None:
         yield last.retrain_id, Mark("last retraining")
-    for retrain_id, standing in registered_retrainings(project.registry, universe).items():
-        yield retrain_id, Mark("registered", standing)
+    if _has_registry(project, universe):
+        for retrain_id, standing in registered_retrainings(project.registry, universe).items():
+            yield retrain_id, Mark("registered", standing)
     for index in retraining_indexes(local_base(project.store), universe):
         if index.path.name in terms.in_progress:
             yield index.path.name, Mark("in progress")
         elif index.touched >= terms.untouched_since:
             yield index.path.name, Mark("recent")
+
+
+def _has_registry(project: Project, universe: str) -> bool:
+    """Whether anything was ever registered; a registry that is lost must not pass for one that never was."""
+    from toto_ops.pipeline.registry_steps import CHALLENGER_DOCUMENT
+    from toto_ops.registry.tracking import is_unmade
+
+    if not is_unmade(project.settings.tracking_uri):
+        return True
+    registered = next(local_base(project.store).glob(f"{universe}/{RETRAININGS}/*/{CHALLENGER_DOCUMENT}"), None)
+    if registered is not None:
+        raise StorageError(
+            f"is not there, yet models of {universe} were registered in it: it cannot be told which are in use",
+            where=project.settings.tracking_uri,
+            remedy="restore the MLflow database from a backup, or set TOTO_MLFLOW_TRACKING_URI to where it is now",
+        )
+    return False
 
 
 def registered_retrainings(registry: ModelRegistry, universe: str) -> Mapping[str, str]:

@@ -147,6 +147,7 @@ def quieten_mlflow() -> None:
     """No usage statistics leave the machine, no pickle is ever loaded, and only warnings reach the terminal."""
     os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"  # read when mlflow is imported; the loggers, when it was already
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints the stack trace of what it then raises
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"

@@ -125,7 +125,8 @@ def leftovers(base: Path) -> Iterator[StoredItem]:
     yield from _wholes("leftover", "", _folders(base / STAGING))
     for universe in universe_names(base):
         for folder, names, files in os.walk(base / universe):
-            names[:] = [name for name in names if not _HASH.fullmatch(name)]
+            # Those of a retraining's index go with it.
+            names[:] = [name for name in names if name != RETRAININGS and not _HASH.fullmatch(name)]
             half_written = (Path(folder, name) for name in files if name.startswith(".") and name.endswith(".tmp"))
             yield from _wholes("leftover", universe, half_written)
 
@@ -156,8 +157,9 @@ def take_away(base: Path, item: StoredItem, untouched_since: float, pointers: It
             if not item.path.exists() or _touched(item) >= untouched_since:
                 return False
             item.path.rename(trash)
+            # Into what is about to go, because the lock is held: a rename is short, giving back a file's blocks may not be.
             for pointer in pointers:
-                pointer.path.unlink(missing_ok=True)
+                pointer.path.rename(trash / pointer.path.name)
         shutil.rmtree(trash) if trash.is_dir() else trash.unlink()
     return True
 

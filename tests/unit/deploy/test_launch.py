@@ -6,10 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.run_processes import LAUNCHER_VARIABLE
 from deploy import launch
 from deploy.execution import StepEvent
-from deploy.instance import prepare_instance
 from deploy.launch import LaunchRequest
 from deploy.universe_lock import universe_lock
 from tests.unit.assets.run_samples import DEAD_LAUNCHER, ELSEWHERE, of_a_command_line, status_now
@@ -27,11 +25,11 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def ready(project: Project, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
+def ready(monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
     """The instance the next launch will use."""
-    for name in ("DAGSTER_HOME", "TOTO_HOME", "TOTO_ENV", "TOTO_CONFIG_DIR", "OMP_NUM_THREADS", LAUNCHER_VARIABLE):
-        monkeypatch.setenv(name, "to be replaced")
-    return prepare_instance(project.settings)
+    instance = dg.DagsterInstance.ephemeral()
+    monkeypatch.setattr("deploy.launch.prepare_instance", lambda _settings: instance)
+    return instance
 
 
 def unseen(_event: StepEvent) -> None:

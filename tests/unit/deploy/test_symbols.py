@@ -7,8 +7,6 @@ import dagster as dg
 import pytest
 
 from assets.resources import UNIVERSE_TAG
-from assets.run_processes import LAUNCHER_VARIABLE
-from deploy.instance import prepare_instance
 from deploy.symbols import list_symbols, remove_symbol
 from deploy.universe_lock import universe_lock
 from tests.unit.assets.run_samples import DEAD_LAUNCHER, ELSEWHERE, of_a_command_line, queued_run
@@ -26,9 +24,9 @@ def coins(tmp_path: Path) -> Coins:
 @pytest.fixture
 def instance(coins: Coins, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
     """Knows AAA, BBB and OLD, which left."""
-    for name in ("DAGSTER_HOME", "TOTO_HOME", "TOTO_ENV", "TOTO_CONFIG_DIR", "OMP_NUM_THREADS", LAUNCHER_VARIABLE):
-        monkeypatch.setenv(name, "to be replaced")
-    instance = prepare_instance(coins.settings)
+    instance = dg.DagsterInstance.ephemeral()
+    monkeypatch.setattr("deploy.symbols.prepare_instance", lambda _settings: instance)
+    coins.settings.dagster_home.mkdir(parents=True)
     instance.add_dynamic_partitions("coins_symbols", ["AAA", "OLD", "BBB"])
     return instance
 

@@ -168,7 +168,7 @@ class TestUniverses:
             ({"waiting": {"XMRUSD": "too short"}}, "waits to join: XMRUSD (too short)"),
             (
                 {"failed_runs": (RunFailure(run_id="r2", job="crypto_ingest", at=NOW, problem="bars: gone"),)},
-                "1 failed since the last success, crypto_ingest last: bars: gone",
+                "1 run has failed since the last success, crypto_ingest last: bars: gone",
             ),
         ],
     )
@@ -177,6 +177,12 @@ class TestUniverses:
         (alarm,) = found.alarms
         assert says in alarm.problem
         assert not found.late
+
+    def test_a_long_problem_is_cut(self) -> None:
+        long = RunFailure(run_id="r2", job="crypto_ingest", at=NOW, problem="x" * 10_000)
+        (alarm,) = status(universes=(universe(failed_runs=(long, long)),)).alarms
+        assert alarm.problem.startswith("2 runs have failed")
+        assert len(alarm.problem) < 300
 
     def test_a_long_list_is_cut(self) -> None:
         (alarm,) = status(universes=(universe(waiting={f"S{number}": "short" for number in range(2_000)}),)).alarms

@@ -63,6 +63,7 @@ def registry() -> RegistryDouble:
 
 @pytest.fixture
 def project(tmp_path: Path, registry: RegistryDouble) -> Project:
+    (tmp_path / "mlflow.db").touch()
     project = Project(Settings(home=str(tmp_path)))
     project.__dict__["registry"] = registry
     return project
@@ -254,6 +255,15 @@ def test_what_cannot_be_read_stops_the_collection_before_it_takes_anything(proje
     with pytest.raises(StorageError, match=r"serving\.json"):
         plan_collection(project, A_MONTH)
     assert (stored(project), artefacts(project)) == ({"run-1"}, 3)
+
+
+def test_a_registry_that_is_lost_does_not_pass_for_an_empty_one(project: Project) -> None:
+    retrain(project, "run-1")
+    project.store.write_document("crypto/retrainings/run-1/challenger.json", {"name": "toto-crypto", "version": 1})
+    (Path(project.settings.home) / "mlflow.db").unlink()
+    grow_old(project)
+    with pytest.raises(StorageError, match="models of crypto were registered in it"):
+        plan_collection(project, A_MONTH)
 
 
 def test_an_object_store_is_refused_clearly() -> None:

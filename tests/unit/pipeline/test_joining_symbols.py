@@ -81,6 +81,17 @@ def test_one_that_was_refused_waits_with_the_reason_until_its_content_changes(co
     assert found(coins).to_add == ("CCC",)
 
 
+def test_of_many_that_wait_a_summary_names_some(coins: Coins) -> None:
+    symbols = [f"NEW{number:02}" for number in range(12)]
+    for symbol in symbols:
+        coins.write(symbol)
+        attempt(coins, symbol, f"{symbol}: too short")
+    summary = found(coins).summary
+    assert "NEW09 waits: too short" in summary
+    assert "NEW10" not in summary
+    assert summary.endswith("2 others wait, too")
+
+
 def test_too_short_a_history_is_tried_again_when_it_is_long_enough(coins: Coins) -> None:
     coins.write("CCC", bars=MINIMUM_BARS - 2)
     assert found(coins).to_add == ("CCC",), "the first attempt reports it"

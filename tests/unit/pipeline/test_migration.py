@@ -1,10 +1,8 @@
 """What the first release stored can be read as it is, migrated once, and worked on as if this release had made it."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,17 +16,6 @@ from toto_ops.pipeline.stored_documents import DOCUMENTS, sealed_kinds
 from toto_ops.registry.events import RegistryEvent, events
 
 NEWEST_CLOSE = datetime(2022, 5, 20, tzinfo=UTC)
-
-
-class TwoVersionsOn(VersionedModel):
-    """A document as the release after the next might have it."""
-
-    schema_version: int = 3
-    moment: str
-
-    @classmethod
-    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        return {"moment": content["as_of"]}
 
 
 @pytest.fixture
@@ -201,11 +188,3 @@ def test_every_versioned_document_of_the_library_has_a_place_in_the_migration() 
     placed = {kind.model.__name__ for kind in (*DOCUMENTS, *sealed_kinds())} | {RegistryEvent.__name__}
     in_library = {kind.__name__ for kind in VersionedModel.__subclasses__() if kind.__module__.startswith("toto_ops.")}
     assert in_library == placed | configuration | parts
-
-
-def test_a_document_inside_another_is_upgraded_with_it() -> None:
-    class Holder(VersionedModel):
-        held: TwoVersionsOn
-
-    read = Holder.stored({"held": {"schema_version": 2, "as_of": "noon"}})
-    assert read.held == TwoVersionsOn(moment="noon")

@@ -28,29 +28,45 @@ from toto_ops.registry.history import incumbent
 from toto_ops.registry.promotion import promote
 
 AS_OF = datetime(2024, 4, 10, tzinfo=UTC)
+FALLBACK = 1
+"""Its version."""
 
 
-@pytest.fixture
-def project(tracking_uri, universe, tmp_path):
-    """A project whose only universe is the test's own, with a fallback and a champion, whose retraining is stored."""
-    config = tmp_path / "config"
-    shutil.copytree(PROJECT_ROOT / "deploy" / "config", config)
-    content = yaml.safe_load((config / "universes.yaml").read_text())
-    content["universes"] = {universe: content["universes"]["crypto"]}
-    (config / "universes.yaml").write_text(yaml.safe_dump(content))
-    settings = Settings(
-        home=str(tmp_path / "home"), config_dir=config, mlflow_tracking_uri=tracking_uri, mlflow_ui_url="http://desk:5000"
+@pytest.fixture(scope="module")
+def project(tracking_uri, registry, tmp_path_factory):
+    """A project whose only universe has a fallback, a champion whose retraining is stored, and a challenger whose is not.
+
+    One for all tests, since registering takes seconds. Whatever a test does, the champion serves again at its end.
+    """
+    folder, name = tmp_path_factory.mktemp("lineage"), "lineage"
+    shutil.copytree(PROJECT_ROOT / "deploy" / "config", folder / "config")
+    path = folder / "config" / "universes.yaml"
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "universes": {name: content["universes"]["crypto"]}}))
+    project = Project(
+        Settings(
+            home=str(folder / "home"),
+            config_dir=folder / "config",
+            mlflow_tracking_uri=tracking_uri,
+            mlflow_ui_url="http://desk:5000",
+        )
     )
-    project = Project(settings)
-    project.registry.register_fallback(fallback_submission(universe))
-    store_retraining(project, universe, 1)
-    promote(project.registry, universe, offer(project.registry, universe, 1), **SIGNED)
+    registry.register_fallback(fallback_submission(name))
+    store_retraining(project, name, 1)
+    promote(registry, name, offer(registry, name, 1), **SIGNED)
+    offer(registry, name, 2)
     return project
 
 
+@pytest.fixture(scope="module")
+def chosen(project):
+    return project.universe("lineage")
+
+
 @pytest.fixture
-def chosen(project, universe):
-    return project.universe(universe)
+def moved(project, request):
+    """The same project after its MLflow interface moved, so that every page is out of date."""
+    return Project(project.settings.model_copy(update={"mlflow_ui_url": f"http://{request.node.name}"}))
 
 
 def store_retraining(project, name, number):
@@ -69,8 +85,8 @@ def store_retraining(project, name, number):
     )
 
 
-def stored_version(project, name, number):
-    return project.registry.tracking.client.get_model_version(project.registry.serving_name(name), str(number))
+def stored_version(project, universe, number):
+    return project.registry.tracking.client.get_model_version(project.registry.serving_name(universe.name), str(number))
 
 
 def test_the_page_of_what_serves_is_with_its_run_and_linked_from_its_version(project, chosen):
@@ -81,7 +97,7 @@ def test_the_page_of_what_serves_is_with_its_run_and_linked_from_its_version(pro
         assert said in html
     assert page.path.with_name("report.html").read_text().startswith("<!DOCTYPE html>")
 
-    version = stored_version(project, chosen.name, page.version)
+    version = stored_version(project, chosen, page.version)
     route = f"/runs/{version.run_id}/artifacts/version-{page.version}/lineage.html"
     assert page.url.startswith("http://desk:5000/#/experiments/")
     assert page.url.endswith(route)
@@ -91,82 +107,77 @@ def test_the_page_of_what_serves_is_with_its_run_and_linked_from_its_version(pro
 
 
 def test_a_change_of_what_serves_rewrites_the_pages_it_concerns_and_no_other(project, chosen):
-    registry = project.registry
     first = publish_lineage(project, chosen)
-    fallback = publish_page(project, chosen, 1)
+    fallback = publish_page(project, chosen, FALLBACK)
     written = {page.version: page.path.stat().st_mtime_ns for page in (first, fallback)}
     assert publish_lineage(project, chosen) == first
     assert first.path.stat().st_mtime_ns == written[first.version], "nothing changed, nothing is written"
 
-    promote_version(project, chosen, offer(registry, chosen.name, 2), by="bob", why="better by far")
-    assert "better by far" in page_of_incumbent(project, chosen).path.read_text()
+    promote_version(project, chosen, None, by="bob", why="better by far")
+    second = page_of_incumbent(project, chosen)
+    assert "better by far" in second.path.read_text()
+    assert "no longer holds retraining retrain-2" in second.path.read_text(), "one that nobody stored is no obstacle"
     assert "better by far" in first.path.read_text(), "the page of what was replaced says by what and why"
     assert '<span class="badge served">' in first.path.read_text()
     assert fallback.path.stat().st_mtime_ns == written[fallback.version], "the fallback had no part in it"
 
     freeze_promotions(project, chosen, by="bob", why="holidays")
-    assert "holidays" in page_of_incumbent(project, chosen).path.read_text()
+    assert "holidays" in second.path.read_text()
 
     roll_back(project, chosen, by="eve", why="it loses money")
-    back = page_of_incumbent(project, chosen)
-    assert back == first
-    assert '<span class="badge serves">' in back.path.read_text()
+    assert page_of_incumbent(project, chosen) == first
+    assert '<span class="badge serves">' in first.path.read_text()
+    assert "it loses money" in second.path.read_text()
 
 
-def test_a_retraining_nobody_stored_is_no_obstacle(project, chosen):
-    promote_version(project, chosen, offer(project.registry, chosen.name, 2), **SIGNED)
-    assert "no longer holds retraining retrain-2" in page_of_incumbent(project, chosen).path.read_text()
+def test_a_description_somebody_wrote_stays(project, moved, chosen):
+    name = project.registry.serving_name(chosen.name)
+    project.registry.tracking.client.update_model_version(name, str(FALLBACK), description="Ann's favourite")
+    page = publish_page(moved, chosen, FALLBACK)
+    assert stored_version(project, chosen, FALLBACK).description == "Ann's favourite"
+    assert stored_version(project, chosen, FALLBACK).tags["toto.lineage"] == page.url
 
 
-def test_a_description_somebody_wrote_stays(project, chosen):
-    number = incumbent(project.registry, chosen.name).version
-    project.registry.tracking.client.update_model_version(
-        project.registry.serving_name(chosen.name), str(number), description="Ann's favourite"
-    )
-    publish_lineage(project, chosen)
-    assert stored_version(project, chosen.name, number).description == "Ann's favourite"
-    assert "toto.lineage" in stored_version(project, chosen.name, number).tags
-
-
-@pytest.mark.parametrize("call", ["log_artifacts", "update_model_version", "set_model_version_tag"])
-def test_a_page_that_cannot_be_stored_is_told_as_such_and_made_the_next_time(project, chosen, monkeypatch, call):
-    client = project.registry.tracking.client
-    serving = incumbent(project.registry, chosen.name)
+def test_a_page_that_cannot_be_stored_is_told_as_such_and_made_the_next_time(moved, chosen, monkeypatch):
+    client = moved.registry.tracking.client
+    serving = incumbent(moved.registry, chosen.name)
 
     def fail(*_arguments, **_named):
         raise MlflowException("server down")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(client, call, fail)
-        with pytest.raises(StorageError, match="what serves is as was decided, but its lineage page .* server down"):
-            publish_lineage(project, chosen)
-    assert incumbent(project.registry, chosen.name) == serving
-    page = publish_lineage(project, chosen)
-    assert "</html>" in page.path.read_text()
-    assert stored_version(project, chosen.name, page.version).tags["toto.lineage"] == page.url
+    for call in ("set_model_version_tag", "update_model_version", "log_artifacts"):
+        with monkeypatch.context() as broken:
+            broken.setattr(client, call, fail)
+            with pytest.raises(StorageError, match=r"what serves is as was decided, but its lineage page .* server down"):
+                publish_lineage(moved, chosen)
+        assert incumbent(moved.registry, chosen.name) == serving
+    page = publish_lineage(moved, chosen)
+    assert page.report_url in page.path.read_text()
+    assert stored_version(moved, chosen, page.version).tags["toto.lineage"] == page.url
 
 
-def test_half_a_page_is_made_again(project, chosen, monkeypatch):
-    client, real = project.registry.tracking.client, project.registry.tracking.client.log_artifacts
+def test_half_a_page_is_made_again(moved, chosen, monkeypatch):
+    client, real = moved.registry.tracking.client, moved.registry.tracking.client.log_artifacts
 
     def die_in_the_middle(run_id, folder, artifact_path):
         real(run_id, folder, artifact_path)
-        page_of_incumbent(project, chosen).path.write_text("<!DOCTYPE html><html>")
+        page_of_incumbent(moved, chosen).path.write_text("<!DOCTYPE html><html>")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
         killed.setattr(client, "log_artifacts", die_in_the_middle)
         with pytest.raises(KeyboardInterrupt):
-            publish_lineage(project, chosen)
-    assert publish_lineage(project, chosen).path.read_text().endswith("</html>")
+            publish_lineage(moved, chosen)
+    assert publish_lineage(moved, chosen).path.read_text().endswith("</html>")
 
 
-def test_a_page_may_be_written_to_a_file_without_touching_mlflow(project, chosen, tmp_path):
-    write_page(project, chosen, 1, tmp_path / "fallback.html")
+def test_a_page_may_be_written_to_a_file_without_touching_mlflow(project, moved, chosen, tmp_path):
+    before = stored_version(project, chosen, FALLBACK).tags
+    write_page(moved, chosen, FALLBACK, tmp_path / "fallback.html")
     assert "It was not judged" in (tmp_path / "fallback.html").read_text()
-    assert "toto.lineage" not in stored_version(project, chosen.name, 1).tags
+    assert stored_version(project, chosen, FALLBACK).tags == before
     with pytest.raises(StorageError, match="its folder does not exist"):
-        write_page(project, chosen, 1, tmp_path / "nowhere" / "fallback.html")
+        write_page(project, chosen, FALLBACK, tmp_path / "nowhere" / "fallback.html")
     with pytest.raises(StorageError, match="version 9 does not exist"):
         write_page(project, chosen, 9, tmp_path / "none.html")
 
@@ -188,7 +199,7 @@ def test_the_command_line_makes_the_page_and_says_where_it_is(project, chosen, t
     told = json.loads(lineage("--json"))
     assert told == page_of_incumbent(project, chosen).model_dump(mode="json")
     assert told["url"] in lineage(), "an address is not broken over lines"
-    assert json.loads(lineage("--version", "1", "--json"))["report_url"] is None
+    assert json.loads(lineage("--version", str(FALLBACK), "--json"))["report_url"] is None
     out = tmp_path / "page.html"
     assert json.loads(lineage("--out", str(out), "--json"))["path"] == str(out)
     assert out.read_text().endswith("</html>")

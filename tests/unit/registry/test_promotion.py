@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.unit.registry.registry_samples import SIGNED, fallback_submission, offer, submission
-from toto_ops.errors import PromotionError, StorageError
+from toto_ops.errors import BusyError, PromotionError, StorageError
 from toto_ops.registry.events import events
 from toto_ops.registry.history import incumbent
 from toto_ops.registry.promotion import evidence_of, promote, rollback
+from toto_ops.registry.tracking import Tracking
 from toto_ops.storage.hashing import file_digest
 
 
@@ -157,6 +159,15 @@ def test_a_rollback_to_damaged_files_is_refused(registry, universe):
     with pytest.raises(StorageError, match=r"model\.onnx .* is not what was registered"):
         rollback(registry, universe, **SIGNED)
     assert state(registry, universe) == before
+
+
+def test_while_a_change_is_under_way_the_next_one_waits_and_then_says_so(registry, universe, monkeypatch):
+    version = offer(registry, universe, 1)
+    held = registry.tracking.lock(f"promotion-{universe}")
+    monkeypatch.setattr(Tracking, "lock", lambda *_: FileLock(held.lock_file, timeout=0.1))
+    with held, pytest.raises(BusyError, match="another promotion or rollback is in progress"):
+        promote(registry, universe, version, **SIGNED)
+    assert promote(registry, universe, version, **SIGNED).outcome == "promoted"
 
 
 def test_the_evidence_read_back_is_the_evidence_submitted(registry, universe):

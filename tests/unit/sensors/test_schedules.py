@@ -108,6 +108,18 @@ def test_a_new_symbol_is_a_reason_and_joins_the_range(calendar: Calendar) -> Non
     assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("AAA", "AAB"), "in the order they were added"
 
 
+def test_what_was_added_to_the_configuration_counts_without_loading_the_code_again(calendar: Calendar) -> None:
+    schedule = retrain_schedule(calendar.project.universe("coins"), dg.DefaultScheduleStatus.STOPPED)
+    path = calendar.settings.config_dir / "universes.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["universes"]["coins"]["symbols"] = ["AAA", "BBB", "CCC"]
+    path.write_text(yaml.safe_dump(content))
+    toto = TotoOps(home=calendar.settings.home, config_dir=str(calendar.settings.config_dir), env="local")
+    with dg.build_schedule_context(calendar.instance, DUE, resources={"toto": toto}) as context:
+        schedule(context)
+    assert "CCC" in calendar.instance.get_dynamic_partitions("coins_symbols")
+
+
 def test_new_bars_are_a_reason(calendar: Calendar) -> None:
     calendar.retrained()
     (calendar.bars / "BBB.csv").write_text(BARS + "2024-01-03,1,2,1,2,10\n")

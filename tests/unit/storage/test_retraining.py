@@ -45,3 +45,18 @@ def test_recorded_artefacts_are_found_by_asset_and_symbol(retraining: Retraining
 def test_retrainings_do_not_see_each_other(retraining: Retraining) -> None:
     retraining.record(retraining.store.put(retraining.key("panel"), "x", lambda folder: (folder / "x").touch()))
     assert not Retraining(retraining.store, "crypto", "run-2").has("panel")
+
+
+@pytest.mark.parametrize("damaged", [{}, {"key": {"universe": "crypto"}}, {"key": [], "content_hash": 1, "inputs_hash": None}])
+def test_an_entry_that_names_no_artefact_names_itself(retraining: Retraining, damaged: dict[str, object]) -> None:
+    retraining.store.write_document(f"{retraining.folder}/artefacts/panel.json", damaged)
+    with pytest.raises(StorageError, match=r"artefacts/panel\.json: does not name an artefact.*Remedy"):
+        retraining.ref("panel")
+    with pytest.raises(StorageError, match=r"artefacts/panel\.json"):
+        list(retraining.refs())
+
+
+def test_an_as_of_without_its_moment_names_itself(retraining: Retraining) -> None:
+    retraining.store.write_document(f"{retraining.folder}/as_of.json", {})
+    with pytest.raises(StorageError, match=r"as_of\.json: cannot be read \(as_of: Field required\).*Remedy"):
+        _ = retraining.as_of
