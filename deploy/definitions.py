@@ -16,7 +16,7 @@ from assets.resources import TotoOps
 from sensors.alerts import alert_sensors
 from sensors.failures import run_failure_log
 from sensors.new_symbols import new_symbols_sensor
-from sensors.schedules import retrain_schedule
+from sensors.schedules import schedules
 from sensors.settle_runs import settle_runs
 from toto_ops.configuration import Settings
 from toto_ops.universes import Universe, load_universes
@@ -85,7 +85,7 @@ def build_defs(
             *(job for universe in universes for job in (retrain_job(universe), ingest_job(universe), add_symbols_job(universe))),
             *(job for universe in universes for job in promotion_jobs(universe)),
         ],
-        schedules=[retrain_schedule(universe, schedule_status) for universe in universes],
+        schedules=[schedule for universe in universes for schedule in schedules(universe, schedule_status)],
         sensors=[
             run_failure_log(sensor_status),
             settle_runs(),

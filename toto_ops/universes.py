@@ -151,6 +151,9 @@ class Universe(StrictModel):
     calendar: str = Field(description="`24/7` or an exchange-calendars code such as XNYS")
     periods_per_year: float = Field(gt=0)
     cadence: str = Field(description="cron of the scheduled retraining, UTC")
+    ingest_cadence: str | None = Field(
+        default=None, description="cron, UTC: when new bars are brought in for serving between retrainings; absent: never"
+    )
     costs: Costs
     limits: Limits = Limits()
     rates: Rates = Rates()
@@ -194,9 +197,11 @@ class Universe(StrictModel):
             canonical[symbol] = {} if membership is None else membership
         return canonical
 
-    @field_validator("cadence")
+    @field_validator("cadence", "ingest_cadence")
     @classmethod
-    def _parsable_cron(cls, cadence: str) -> str:
+    def _parsable_cron(cls, cadence: str | None) -> str | None:
+        if cadence is None:
+            return None
         if len(cadence.split()) != 5 or not croniter.is_valid(cadence):
             raise ValueError("is not a five-field cron expression such as `0 6 1 * *`")
         try:

@@ -1,12 +1,14 @@
 """How long `toto-ops admin gc` takes over a store of ten thousand artefacts: planning it, and carrying it out.
 
 A store of 2,000 symbols with five versions each of their bars, made by five retrainings of which the newest two are in
-use. The registry is MLflow on SQLite, as in a project; imports are not counted. Writes `build/benchmarks/retention.json`.
+use. The registry is MLflow on SQLite, as in a project; imports are not counted. `rm -rf` of as many folders and files,
+in the same run, says what the file system itself takes. Writes `build/benchmarks/retention.json`.
 """
 
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -61,6 +63,17 @@ def store_bars(base: Path, key: ArtefactKey, text: str) -> ArtefactRef:
     return ref
 
 
+def seconds_of_rm(folder: Path) -> float:
+    """Seconds that `rm -rf` takes over as many folders, files and pointers as the collection removed."""
+    (folder / ".staging").mkdir(parents=True)
+    for number in range(SYMBOLS):
+        for version in range(VERSIONS - IN_USE):
+            store_bars(folder, ArtefactKey("crypto", "bars", f"S{number:04}"), f"{number} {version}")
+    began = time.perf_counter()
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    return time.perf_counter() - began
+
+
 def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="toto-bench-"))
     try:
@@ -84,6 +97,7 @@ def main() -> None:
             "sweep_s": round(ended - planned, 2),
             "total_s": round(ended - began, 2),
             "cpu_s": round(time.process_time() - used, 2),
+            "rm_rf_s": round(seconds_of_rm(home / "same again"), 2),
             "required_s": REQUIRED_SECONDS,
         }
     finally:

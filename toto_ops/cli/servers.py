@@ -33,6 +33,7 @@ def mlflow(port: Port = 5000) -> None:
 
         settings = Settings()
         prepare_database(settings.tracking_uri)
+        os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven worker processes that outlive the server
         _become("mlflow", "server", "--host", LOOPBACK, "--port", str(port), "--backend-store-uri", settings.tracking_uri)
 
 

@@ -37,7 +37,7 @@ def against_champion(
     unseen = panel.close_time > to_utc64(start) if start is not None else np.ones(panel.rows, dtype=bool)
     bars = max(int(unseen.sum()) - 1, 0)
     if bars < gates.champion.minimum_bars:
-        return ChampionComparison(champion=champion.name, bars=bars)
+        return ChampionComparison(champion=champion.name, inputs_hash=champion.manifest.inputs_hash, bars=bars)
     span, rules = panel.take(unseen), TradingRules.of(universe)
     ours, theirs = (backtest(span, candidate.policy.act, rules).returns for candidate in (challenger, champion))
     config = gates.bootstrap.model_copy(update={"level": gates.champion.level})
@@ -48,6 +48,7 @@ def against_champion(
 
     return ChampionComparison(
         champion=champion.name,
+        inputs_hash=champion.manifest.inputs_hash,
         bars=bars,
         challenger_sharpe=block_estimate(sharpe, (ours,), config),
         champion_sharpe=block_estimate(sharpe, (theirs,), config),

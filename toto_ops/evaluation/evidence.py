@@ -138,6 +138,8 @@ class ChampionComparison(StrictModel):
 
     Attributes
     ----------
+    inputs_hash
+        Of the champion; None in evidence of the first schema version.
     bars
         Returns compared.
     difference
@@ -145,6 +147,7 @@ class ChampionComparison(StrictModel):
     """
 
     champion: str
+    inputs_hash: str | None = None
     bars: int
     challenger_sharpe: Estimate | None = None
     champion_sharpe: Estimate | None = None
@@ -170,6 +173,7 @@ class Evidence(VersionedModel):
         What a true Sharpe ratio would have to be for a span this short to show it (5 % significance, 80 % power).
     """
 
+    schema_version: int = 2
     universe: str
     line: str
     retrain_id: str

@@ -9,7 +9,7 @@ FEATURES_VERSION = "1"
 PANEL_VERSION = "1"
 DECISIONS_VERSION = "1"
 DATASET_VERSION = "1"
-EVALUATION_VERSION = "1"
+EVALUATION_VERSION = "2"
 
 
 def code_versions() -> dict[str, str]:

@@ -247,6 +247,7 @@ class ModelRegistry:
                 if (folder / file).exists()
             }
             source = self._upload(folder, submission, run_id)
+        self.tracking.client.set_terminated(run_id, "FINISHED")  # the fallback is not trained: nothing else ends its run
         tags = {
             UNIVERSE_TAG: manifest.universe,
             LINE_TAG: manifest.line,

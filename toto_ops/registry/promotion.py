@@ -213,6 +213,13 @@ def _require_judged_since(
             where=candidate.label,
             remedy="evaluate it against the champion",
         )
+    compared = evidence.comparison.inputs_hash if evidence.comparison else None
+    if champion is not None and compared not in (None, champion.inputs_hash):
+        raise PromotionRefusedError(
+            f"was compared with another champion than {champion.label}, which serves now",
+            where=candidate.label,
+            remedy="retrain, so that it is compared with what serves now",
+        )
 
 
 def _require_answers(folder: Path, version: RegisteredVersion) -> None:

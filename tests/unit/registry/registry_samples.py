@@ -85,7 +85,14 @@ def manifest(
     )
 
 
-def evidence(about: PolicyManifest, retrain_id: str, *, sharpe: float = 1.4, champion: str | None = None) -> Evidence:
+def evidence(
+    about: PolicyManifest,
+    retrain_id: str,
+    *,
+    sharpe: float = 1.4,
+    champion: str | None = None,
+    champion_inputs: str | None = None,
+) -> Evidence:
     """Evidence on one gate, passed from a Sharpe ratio of 1.0 on."""
     figure = Estimate(value=sharpe)
     performance = Performance(**dict.fromkeys(Performance.model_fields, figure))
@@ -122,7 +129,7 @@ def evidence(about: PolicyManifest, retrain_id: str, *, sharpe: float = 1.4, cha
         imitation=None,
         directional=DirectionalResult(accuracy=Estimate(value=0.55, low=0.51), base_rate=0.5, positions=19),
         stresses=(),
-        comparison=ChampionComparison(champion=champion, bars=0) if champion else None,
+        comparison=ChampionComparison(champion=champion, inputs_hash=champion_inputs, bars=0) if champion else None,
         openings=1,
         trials=3,
         minimum_detectable_sharpe=2.0,
@@ -132,7 +139,9 @@ def evidence(about: PolicyManifest, retrain_id: str, *, sharpe: float = 1.4, cha
     )
 
 
-def submission(universe: str, number: int = 1, *, sharpe: float = 1.4, champion: str | None = None) -> Submission:
+def submission(
+    universe: str, number: int = 1, *, sharpe: float = 1.4, champion: str | None = None, champion_inputs: str | None = None
+) -> Submission:
     """The `number`-th retraining's policy with its evidence."""
     about = manifest(universe, inputs_hash=f"inputs-{number}", data_hash=f"data-{number}", architecture={"seed": number})
     retrain_id = f"retrain-{number}"
@@ -141,7 +150,7 @@ def submission(universe: str, number: int = 1, *, sharpe: float = 1.4, champion:
         manifest=about,
         retrain_id=retrain_id,
         observations=(random_observation(accounts=5, symbols=3, seed=99),),
-        evidence=evidence(about, retrain_id, sharpe=sharpe, champion=champion),
+        evidence=evidence(about, retrain_id, sharpe=sharpe, champion=champion, champion_inputs=champion_inputs),
         provenance={"git.revision": "abc1234", "dagster.run": "run-1"},
     )
 

@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from tests.unit.registry.registry_samples import SIGNED, fallback_submission, offer, submission
-from toto_ops.errors import BusyError, PromotionError, StorageError
+from toto_ops.errors import BusyError, PromotionError, PromotionRefusedError, StorageError
 from toto_ops.registry.events import events
 from toto_ops.registry.history import incumbent
 from toto_ops.registry.promotion import evidence_of, promote, rollback
@@ -130,6 +130,16 @@ def test_a_challenger_never_compared_with_the_champion_is_refused(registry, univ
     alone = registry.offer_challenger(submission(universe, 2, champion=None)).version
     with pytest.raises(PromotionError, match=f"was not compared with the champion, toto-{universe} version {first}"):
         promote(registry, universe, alone, **SIGNED)
+    assert incumbent(registry, universe).version == first
+
+
+def test_a_challenger_compared_with_a_champion_that_serves_no_more_is_refused(registry, universe):
+    first = offer(registry, universe, 1)
+    promote(registry, universe, first, **SIGNED)
+    compared = submission(universe, 2, champion="bc", champion_inputs="inputs-of-one-rolled-back-meanwhile")
+    version = registry.offer_challenger(compared).version
+    with pytest.raises(PromotionRefusedError, match=f"another champion than toto-{universe} version {first}"):
+        promote(registry, universe, version, **SIGNED)
     assert incumbent(registry, universe).version == first
 
 

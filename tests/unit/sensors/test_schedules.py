@@ -11,7 +11,7 @@ import yaml
 
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG
 from assets.resources import AS_OF_TAG, UNIVERSE_TAG, TotoOps
-from sensors.schedules import retrain_schedule
+from sensors.schedules import ingest_schedule, retrain_schedule, schedules
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.errors import SourceError
 from toto_ops.pipeline.project import Project
@@ -145,3 +145,17 @@ def test_a_source_that_cannot_be_read_fails_the_tick(calendar: Calendar) -> None
     shutil.rmtree(calendar.bars)
     with pytest.raises(SourceError):
         calendar.tick()
+
+
+def test_new_bars_are_brought_in_between_retrainings_where_the_universe_says_when(calendar: Calendar) -> None:
+    coins, stopped = calendar.project.universe("coins"), dg.DefaultScheduleStatus.STOPPED
+    assert [schedule.name for schedule in schedules(coins, stopped)] == ["coins_retrain"]
+    daily = coins.model_copy(update={"ingest_cadence": "30 0 * * *"})
+    assert [schedule.name for schedule in schedules(daily, stopped)] == ["coins_retrain", "coins_ingest"]
+    calendar.retrained()
+    toto = TotoOps(home=calendar.settings.home, config_dir=str(calendar.settings.config_dir), env="local")
+    with dg.build_schedule_context(calendar.instance, DUE, resources={"toto": toto}) as context:
+        request = ingest_schedule(daily, "30 0 * * *", stopped)(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[AS_OF_TAG] == DUE.isoformat(), "unlike a retraining, it asks although nothing is stale"
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("AAA", "BBB")
