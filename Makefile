@@ -53,6 +53,7 @@ pipeline: $(INSTALLED)
 bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
 	$(BIN)/python tests/benchmarks/bench_features.py
 	$(BIN)/python tests/benchmarks/bench_operations.py
+	$(BIN)/python tests/benchmarks/bench_retention.py
 
 crash: $(INSTALLED) ## kill retrainings at random moments; the figures go into docs/reliability.md with REPORT=docs/reliability.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.crash --kills 24 $(if $(REPORT),--report $(REPORT))

@@ -23,7 +23,9 @@ def offline_assets(universe: Universe) -> list[dg.AssetsDefinition]:
 def _ensemble_decisions(universe: Universe) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(universe, "ensemble_decisions"),
-        deps=[asset_key(universe, "panel")],
+        # The panel alone would do, were it not for "Materialize all": Dagster's search for the partitions of everything below
+        # the roots stops at an unpartitioned asset, and would leave this one and all that follows out of the backfill.
+        deps=[asset_key(universe, "features"), asset_key(universe, "panel")],
         partitions_def=symbol_partitions(universe.name),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=GROUP,

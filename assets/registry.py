@@ -45,11 +45,16 @@ def _challenger(universe: Universe) -> dg.AssetsDefinition:
     )
     def challenger(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
         from toto_ops.pipeline.registry_steps import register_challenger
+        from toto_ops.registry.links import MlflowInterface, version_route
 
         registered = register_challenger(toto.project(), toto.retraining(context, universe), universe)
+        interface = MlflowInterface(toto.project().settings.mlflow_interface)
         return dg.MaterializeResult(
             metadata={
                 "challenger": registered.challenger.label,
+                "in_mlflow": dg.MetadataValue.url(
+                    interface.url(version_route(registered.challenger.name, registered.challenger.version))
+                ),
                 "fallback": registered.fallback.label,
                 "gates": registered.challenger.gates,
                 "inputs_hash": registered.challenger.inputs_hash,
@@ -82,9 +87,9 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
                 "promoted": outcome.promoted,
                 "decision": outcome.decision,
                 "serving": outcome.incumbent,
-                "gates": table([row.model_dump() for row in outcome.criteria]),
-                "report": dg.MetadataValue.path(outcome.report),
                 **lineage_links(page_of_incumbent(toto.project(), universe)),
+                "report_of_this_retraining": dg.MetadataValue.path(outcome.report),
+                "gates": table([row.model_dump() for row in outcome.criteria]),
             }
         )
 

@@ -16,7 +16,7 @@ from tests.reliability.crash_report import CrashReport, Trial, print_report, wri
 from tests.reliability.kills import Kill, Target, draw_kills, measure_durations, strike
 from tests.reliability.leftovers import leftovers
 from tests.reliability.planted_home import UNIVERSE, PlantedHome, Scenario
-from tests.reliability.registry_faults import Serving, diary_faults, registry_faults, serving_now
+from tests.reliability.registry_faults import Serving, registry_faults, serving_now, settled_faults
 from tests.reliability.resumption import CheckpointWatch, Resumption
 from tests.reliability.retrain_command import PATIENCE_SECONDS, POLL_SECONDS, RetrainCommand
 from tests.reliability.stored_faults import stored_faults
@@ -164,7 +164,7 @@ def _recovery_faults(planted: PlantedHome, recovery: RetrainCommand, reference: 
     if serving is None or serving.weights != reference.serving.weights:
         faults.append(f"{serving} serves instead of the weights of {reference.serving}")
     faults += stored_faults(planted) + registry_faults(planted, reference.served_before)
-    return faults + diary_faults(planted) + leftovers(planted)
+    return faults + settled_faults(planted) + leftovers(planted)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

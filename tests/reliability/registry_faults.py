@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.reliability.planted_home import UNIVERSE, PlantedHome
 from toto_ops.errors import TotoOpsError
+from toto_ops.pipeline.lineage import STANDING_TAG
 from toto_ops.registry.events import events
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.promotion import evidence_of
@@ -67,8 +68,8 @@ def registry_faults(planted: PlantedHome, served_before: Serving | None) -> list
         return ["no champion any more"] if champion is None else _evidence_faults(registry, champion)
 
 
-def diary_faults(planted: PlantedHome) -> list[str]:
-    """At rest the diary must say how every attempt ended, and end where the champion is."""
+def settled_faults(planted: PlantedHome) -> list[str]:
+    """At rest the diary must say how every attempt ended, and end where the champion is, which has its lineage page."""
     with registry_now(planted) as registry:
         champion, diary = _champion(registry), events(registry, UNIVERSE)
         versions = registry.versions(registry.serving_name(UNIVERSE))
@@ -84,6 +85,8 @@ def diary_faults(planted: PlantedHome) -> list[str]:
         for version in versions
         if version.promoted_at is not None and version.version not in promoted
     ]
+    if champion is not None and STANDING_TAG not in champion.provenance:
+        faults.append(f"{champion.label} serves without a lineage page")
     if len(promoted) != len([event for event in done if event.kind == "promotion"]):
         faults.append("one version was promoted twice")
     return faults

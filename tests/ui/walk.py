@@ -14,23 +14,25 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from toto_ops.configuration import PROJECT_ROOT
+import requests
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+from toto_ops.configuration import PROJECT_ROOT, Settings
+from toto_ops.pipeline.lineage import page_of_incumbent
+from toto_ops.pipeline.project import Project
 
 IMAGES = PROJECT_ROOT / "docs" / "images"
-WINDOW = {"width": 1440, "height": 900}
+WINDOW = ViewportSize(width=1440, height=900)
 START_SECONDS = 120
 PAGE_MILLISECONDS = 30_000
+DRAWING_MILLISECONDS = 2_500
+"""Charts and graphs are drawn after their text is there."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Stop:
         Below the root of the interface.
     says
         Texts that must be visible.
-    follow
-        Text to click on before looking.
+    opens
+        Name of the row whose Markdown, a picture, is opened before looking.
     scroll_to
         Text to bring into view before the picture is taken.
     """
@@ -54,21 +56,34 @@ class Stop:
     name: str | None
     path: str
     says: tuple[str, ...]
-    follow: str | None = None
+    opens: str | None = None
     scroll_to: str | None = None
 
 
 def dagster_stops(universe: str, symbol: str) -> tuple[Stop, ...]:
     """What a newcomer looks at in Dagster, in order."""
     return (
-        Stop("lineage-graph", f"/locations/deploy.definitions/asset-groups/market", ("bars", "features", "panel")),
-        Stop("bars-partitions", f"/assets/{universe}/bars?view=partitions&partition={symbol}", (symbol, "status", "content_hash")),
-        Stop("bars-checks", f"/assets/{universe}/bars?view=checks", ("quality", "coverage")),
-        Stop("evaluation-report", f"/assets/{universe}/evaluation_report?view=events", ("verdict", "gates"), scroll_to="equity"),
-        Stop("champion", f"/assets/{universe}/champion?view=events", ("decision", "serving", "lineage")),
-        Stop("automation", "/automation", (f"{universe}_retrain", f"{universe}_new_symbols")),
-        Stop("jobs", "/jobs", (f"{universe}_retrain", f"{universe}_promote", f"{universe}_rollback")),
+        Stop("graph", "/locations/deploy.definitions/asset-groups/market", ("bars", "features", "panel", "Great Expectations")),
+        Stop("partitions", f"/assets/{universe}/bars?view=partitions&partition={symbol}", (symbol, "status", "content_hash")),
+        Stop("coverage", f"/assets/{universe}/bars?view=checks", ("quality", "coverage", "of the symbols take part")),
+        Stop("gates", f"/assets/{universe}/evaluation_report?view=checks", ("gates", "Sharpe ratio", "maximum drawdown")),
+        Stop("equity", f"/assets/{universe}/evaluation_report?view=events", ("verdict", "challenger"), opens="equity"),
+        Stop("champion", f"/assets/{universe}/champion?view=events", ("decision", "serving", "lineage", "report_of_what_serves")),
+        Stop(None, f"/assets/{universe}/challenger?view=events", ("in_mlflow", "inputs_hash")),
+        Stop("automation", "/automation", (f"{universe}_retrain", f"{universe}_new_symbols", "settle_unfinished_runs")),
+        Stop("jobs", "/jobs", (f"{universe}_retrain", f"{universe}_promote", f"{universe}_rollback", f"{universe}_freeze")),
         Stop(None, "/runs", (f"{universe}_retrain",)),
+    )
+
+
+def mlflow_stops(universe: str) -> tuple[Stop, ...]:
+    """What a link from Dagster leads to."""
+    project = Project(Settings())
+    lineage = page_of_incumbent(project, project.universe(universe)).url
+    root = f"{project.settings.mlflow_interface}/"
+    return (
+        Stop("lineage", lineage.removeprefix(root.rstrip("/")), (f"toto-{universe}", "lineage.html")),
+        Stop("models", "/#/models", (f"toto-{universe}", "champion")),
     )
 
 
@@ -76,21 +91,20 @@ def walk(root: str, stops: tuple[Stop, ...], page: Page) -> None:
     """Visit every stop and photograph those that have a name."""
     for stop in stops:
         page.goto(f"{root}{stop.path}", wait_until="domcontentloaded")
-        if stop.follow:
-            page.get_by_text(stop.follow, exact=False).first.click()
         for text in stop.says:
             try:
-                page.get_by_text(text, exact=False).first.wait_for(state="visible", timeout=PAGE_MILLISECONDS)
-            except Exception:
+                page.get_by_text(text).first.wait_for(state="visible", timeout=PAGE_MILLISECONDS)
+            except PlaywrightTimeoutError as error:
                 page.screenshot(path=str(IMAGES / "failed.png"))
-                print(f"{stop.path} does not show {text!r}; see {IMAGES / 'failed.png'}")
-                raise
+                raise SystemExit(f"{stop.path} does not show {text!r}; see {IMAGES / 'failed.png'}") from error
+        if stop.opens:
+            page.get_by_role("row").filter(has=page.get_by_text(stop.opens, exact=True)).get_by_text("[Show Markdown]").click()
         if stop.scroll_to:
-            page.get_by_text(stop.scroll_to, exact=False).first.scroll_into_view_if_needed()
+            page.get_by_text(stop.scroll_to).first.scroll_into_view_if_needed()
         if stop.name:
-            page.wait_for_timeout(1500)  # charts and graphs draw after their text
+            page.wait_for_timeout(DRAWING_MILLISECONDS)
             page.screenshot(path=str(IMAGES / f"{stop.name}.png"))
-            print(f"{stop.name}: {stop.path}")
+        print(f"{stop.path} says {', '.join(stop.says)}")
 
 
 @contextmanager
@@ -122,9 +136,8 @@ def server(command: str, port: int, ready: str) -> Iterator[str]:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return requests.get(address, timeout=5).ok
+    except requests.ConnectionError:
         return False
 
 
@@ -137,19 +150,20 @@ def free_port() -> int:
 
 def main() -> None:
     """Walk both interfaces."""
-    from playwright.sync_api import sync_playwright
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--universe", default="crypto")
-    parser.add_argument("--symbol", default="BTCUSD")
+    parser.add_argument("--universe", default="stocks")
+    parser.add_argument("--symbol", default="AAPL")
     parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"), help="Chromium to use")
     asked = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
     mlflow_port = free_port()
     os.environ["TOTO_MLFLOW_UI_URL"] = f"http://127.0.0.1:{mlflow_port}"
-    with sync_playwright() as playwright, server("dev", free_port(), "/server_info") as dagster:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=asked.browser, args=["--no-sandbox"])
-        walk(dagster, dagster_stops(asked.universe, asked.symbol), browser.new_page(viewport=WINDOW))
+        with server("dev", free_port(), "/server_info") as dagster:
+            walk(dagster, dagster_stops(asked.universe, asked.symbol), browser.new_page(viewport=WINDOW))
+        with server("mlflow", mlflow_port, "/health") as mlflow:
+            walk(mlflow, mlflow_stops(asked.universe), browser.new_page(viewport=WINDOW))
         browser.close()
 
 

@@ -56,11 +56,12 @@ def sealed_kinds() -> tuple[DocumentKind, ...]:
     from toto_ops.features.panel_builder import PanelManifest
     from toto_ops.market.bars import MANIFEST as BARS_MANIFEST
     from toto_ops.market.bars import BarsManifest
+    from toto_ops.policies.contract import MANIFEST as POLICY_MANIFEST
     from toto_ops.policies.contract import PolicyManifest
 
     return (
         DocumentKind(BarsManifest, f"*/bars/*/*/{BARS_MANIFEST}"),
         DocumentKind(PanelManifest, f"*/panel/*/{PANEL_MANIFEST}"),
-        DocumentKind(PolicyManifest, "*/*_policy/*/policy.json"),
+        DocumentKind(PolicyManifest, f"*/*_policy/*/{POLICY_MANIFEST}"),
         DocumentKind(Evidence, f"*/evaluation_report/*/{EVIDENCE_FILE}"),
     )

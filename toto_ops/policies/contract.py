@@ -21,6 +21,8 @@ from toto_ops.errors import StorageError
 from toto_ops.features.state import STATE_SCHEMA
 from toto_ops.simulation.observation import Decision, Observation
 
+MANIFEST = "policy.json"
+
 _KINDS: dict[str, type[Policy]] = {}
 
 
@@ -81,7 +83,7 @@ class Policy(nn.Module):
         from safetensors.torch import save_file
 
         save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / "policy.safetensors")
-        (folder / "policy.json").write_text(manifest.model_dump_json(indent=1))
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 
     @classmethod
     def restore(cls, folder: Path, manifest: PolicyManifest) -> Self:
@@ -102,15 +104,28 @@ def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
     StorageError
         If the folder holds none, the kind is unknown or the manifest is of another schema version.
     """
-    path = folder / "policy.json"
+    manifest = read_manifest(folder)
+    if manifest.kind not in _KINDS:
+        raise StorageError(
+            f"policy kind {manifest.kind!r} is unknown; known: {sorted(_KINDS)}",
+            where=str(folder / MANIFEST),
+            remedy="upgrade toto-ops",
+        )
+    return _KINDS[manifest.kind].restore(folder, manifest), manifest
+
+
+def read_manifest(folder: Path) -> PolicyManifest:
+    """What the policy in a folder is, without loading it.
+
+    Raises
+    ------
+    StorageError
+        If the folder holds no manifest, or one of a schema version this release cannot read.
+    """
+    path = folder / MANIFEST
     try:
-        manifest = PolicyManifest.stored(json.loads(path.read_text()))
+        return PolicyManifest.stored(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise StorageError(
             f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version"
         ) from error
-    if manifest.kind not in _KINDS:
-        raise StorageError(
-            f"policy kind {manifest.kind!r} is unknown; known: {sorted(_KINDS)}", where=str(path), remedy="upgrade toto-ops"
-        )
-    return _KINDS[manifest.kind].restore(folder, manifest), manifest

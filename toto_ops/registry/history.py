@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Criterion
-from toto_ops.policies.contract import PolicyManifest
+from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.events import RegistryEvent, events
 from toto_ops.registry.freeze import freeze_in_force
 from toto_ops.registry.models import ModelRegistry
@@ -113,7 +113,7 @@ def version_detail(registry: ModelRegistry, universe: str, version: int) -> Vers
     name = registry.serving_name(universe)
     registered = registry.version(name, version)
     folder = registry.files(registered)
-    manifest = PolicyManifest.model_validate_json((folder / "policy.json").read_text())
+    manifest = read_manifest(folder)
     evidence = evidence_of(registry, registered) if EVIDENCE_FILE in registered.files else None
     diary = events(registry, universe)
     return VersionDetail(

@@ -14,7 +14,7 @@ from typing import Literal
 
 from toto_ops.errors import PromotionError, PromotionRefusedError, StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
-from toto_ops.policies.contract import PolicyManifest
+from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_signed
 from toto_ops.registry.belonging import require_about
 from toto_ops.registry.events import RegistryEvent, last_change
@@ -173,7 +173,7 @@ def _require_fit_to_serve(
     _require_not_withdrawn(registry, candidate)
     evidence = evidence_of(registry, candidate)
     folder = registry.files(candidate)
-    manifest = PolicyManifest.model_validate_json((folder / "policy.json").read_text())
+    manifest = read_manifest(folder)
     require_about(evidence, manifest, candidate.retrain_id)
     if not evidence.passed:
         failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from toto_ops.errors import StorageError
 from toto_ops.registry.tracking import INPUTS_HASH_TAG, LINE_TAG, RETRAIN_ID_TAG
 
 if TYPE_CHECKING:
@@ -88,8 +89,24 @@ class RegisteredVersion:
 
     @classmethod
     def read(cls, stored: ModelVersion, aliases: Iterable[str]) -> RegisteredVersion:
-        """Read an MLflow version that this project registered."""
-        tags: dict[str, str] = dict(stored.tags)
+        """Read an MLflow version that this project registered.
+
+        Raises
+        ------
+        StorageError
+            If a tag it was registered with is missing or was changed into something else.
+        """
+        try:
+            return cls._of_tags(stored, aliases, dict(stored.tags))
+        except (KeyError, ValueError) as error:
+            raise StorageError(
+                f"lacks a tag it was registered with, or has one that cannot be read ({error})",
+                where=f"{stored.name} version {stored.version}",
+                remedy="restore the tag in MLflow from a backup of its database, or delete this version there",
+            ) from error
+
+    @classmethod
+    def _of_tags(cls, stored: ModelVersion, aliases: Iterable[str], tags: dict[str, str]) -> RegisteredVersion:
         gates: Any = tags[GATES_TAG]
         return cls(
             name=str(stored.name),

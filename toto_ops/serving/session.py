@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toto_ops.errors import StorageError
 from toto_ops.features.state import STATE_SCHEMA
-from toto_ops.policies.contract import PolicyManifest
+from toto_ops.policies.contract import PolicyManifest, read_manifest
 from toto_ops.registry.history import require_incumbent
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
 from toto_ops.registry.onnx_export import DecisionArrays, open_session, run_session
@@ -54,7 +54,7 @@ def open_incumbent(registry: ModelRegistry, universe: str) -> ServingSession:
     """
     version = require_incumbent(registry, universe)
     folder = registry.files(version)
-    manifest = PolicyManifest.model_validate_json((folder / "policy.json").read_text())
+    manifest = read_manifest(folder)
     if manifest.observation_schema != STATE_SCHEMA:
         raise StorageError(
             f"expects observations {manifest.observation_schema!r}, this release makes {STATE_SCHEMA!r}",

@@ -114,3 +114,10 @@ def test_a_file_changed_after_registration_is_noticed(registry, offered):
             registry.files(offered)
     finally:
         path.write_text(original)
+
+
+def test_a_version_whose_tag_somebody_removed_is_named(registry, universe):
+    version = registry.offer_challenger(submission(universe))
+    registry.tracking.client.delete_model_version_tag(version.name, str(version.version), "toto.data_hash")
+    with pytest.raises(StorageError, match=rf"{version.name} version {version.version}: lacks a tag.*toto\.data_hash.*Remedy"):
+        registry.version(version.name, version.version)

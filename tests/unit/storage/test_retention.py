@@ -10,6 +10,7 @@ from upath import UPath
 
 from tests.unit.storage.aged_store import DAY, a_day_ago, age, content, put_aged
 from toto_ops.errors import StorageError
+from toto_ops.storage.locking import locked
 from toto_ops.storage.retention import (
     Shelf,
     checkpoints,
@@ -103,6 +104,22 @@ def test_what_has_been_found_is_there_while_others_sweep(store: ArtefactStore) -
         users, sweeper = [pool.submit(use, number) for number in range(3)], pool.submit(sweep)
         assert all(user.result() > 1 for user in users)
         assert sweeper.result() > 0
+
+
+def test_making_finding_and_taking_away_wait_for_each_other(store: ArtefactStore) -> None:
+    put_aged(store, KEY, "one")
+    surveyed = shelf_of(store).artefacts[0]
+    with ThreadPoolExecutor(3) as pool:
+        with locked(local_base(store)):
+            waiting = [
+                pool.submit(store.find, KEY, "from one"),
+                pool.submit(store.put, KEY, "from two", content("two")),
+                pool.submit(take_away, local_base(store), surveyed, a_day_ago()),
+            ]
+            time.sleep(0.2)
+            assert not any(call.done() for call in waiting)
+        found, _, taken = (call.result() for call in waiting)
+    assert (found is None) == taken, "whoever came first has it"
 
 
 def test_a_collection_killed_half_way_leaves_nothing_half_visible(store: ArtefactStore, monkeypatch: pytest.MonkeyPatch) -> None:
