@@ -28,8 +28,9 @@ def migrate(
             report = survey(project)
         else:
             from deploy.maintenance import nothing_running
+            from toto_ops.pipeline.collection import only_collection
 
-            with nothing_running(project):
+            with only_collection(project.settings), nothing_running(project):
                 report = rewrite(project)
     if as_json:
         print_json({"dry_run": dry_run, "migrated": 0 if dry_run else report.outdated, **report.model_dump(mode="json")})

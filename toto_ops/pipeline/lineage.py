@@ -22,11 +22,13 @@ from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.recorded_configuration import configuration_of
 from toto_ops.pipeline.retraining_decision import has_fingerprint, noted_fingerprint
 from toto_ops.registry.links import MlflowInterface, artifact_route
+from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from toto_ops.evaluation.evidence import Evidence
     from toto_ops.registry.lineage import Lineage, RetrainingRecord
     from toto_ops.registry.standing import Standing
     from toto_ops.registry.versions import RegisteredVersion
@@ -189,8 +191,14 @@ def _record(project: Project, universe: Universe, version: RegisteredVersion) ->
         code_versions=fingerprint.code_versions,
         artefacts=tuple(retraining.refs()),
         configuration=configuration.model_dump(exclude={"schema_version"}) if configuration else None,
-        evidence=evidence_of(retraining)[0],
+        evidence=_judgement_of(retraining),
     )
+
+
+def _judgement_of(retraining: Retraining) -> Evidence | None:
+    """What a retraining's challenger was judged by; None where it was collected since: a page must not fail for it."""
+    ref = retraining.ref("evaluation_report")
+    return evidence_of(retraining)[0] if retraining.store.find(ref.key, ref.inputs_hash) else None
 
 
 def _rendered(project: Project, universe: Universe, lineage: Lineage) -> str:

@@ -56,7 +56,7 @@ class RetrainingRecord:
     code_versions: Mapping[str, str]
     artefacts: tuple[ArtefactRef, ...]
     configuration: Mapping[str, Any] | None
-    evidence: Evidence
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
         File to write.
     """
     import torch
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     # Sizes above one, and unequal: torch.export takes an axis of size one or two equal axes for constants.
     symbols = max(len(manifest.symbols), 2)
@@ -97,6 +98,8 @@ def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
         )
     if program is None:
         raise PromotionError("torch.onnx.export returned nothing", where=f"{manifest.universe} {manifest.line}")
+    # Stack traces of the exporting machine: they would name its folders, and give the same policy another hash elsewhere.
+    ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update(
         {
             "observation_schema": manifest.observation_schema,

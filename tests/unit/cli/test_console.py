@@ -33,8 +33,9 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path, capsys: pytes
 
 
 def test_a_full_database_is_told_as_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), errors_shown(as_json=True), sqlite3.connect(tmp_path / "registry.db") as database:
-        database.execute("pragma max_page_count = 1")
+    database = sqlite3.connect(tmp_path / "registry.db")
+    database.execute("pragma max_page_count = 1")
+    with pytest.raises(typer.Exit), errors_shown(as_json=True):
         database.execute("create table model (name text)")
     told = json.loads(capsys.readouterr().out)
     assert told["problem"] == "no space is left on the disk"

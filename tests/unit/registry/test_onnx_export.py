@@ -25,6 +25,7 @@ def exported(policy, tmp_path_factory):
 
 def test_file_is_self_contained_and_says_what_it_is(exported):
     assert [path.name for path in exported.parent.iterdir()] == ["model.onnx"]
+    assert b".py" not in exported.read_bytes(), "no path of the machine that exported it"
     facts = {entry.key: entry.value for entry in onnx.load(str(exported)).metadata_props}
     assert facts["observation_schema"] == "state34/1"
     assert facts["symbols"] == "AAA,BBB,CCC"
