@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev mlflow tensorboard test lint types imports unit pipeline bench crash lock clean
+.PHONY: help install run dev mlflow tensorboard test lint types imports unit pipeline bench crash screenshots lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -57,6 +57,10 @@ bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
 
 crash: $(INSTALLED) ## kill retrainings at random moments; the figures go into docs/reliability.md with REPORT=docs/reliability.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.crash --kills 24 $(if $(REPORT),--report $(REPORT))
+
+screenshots: $(INSTALLED) ## walk both interfaces in a headless Chromium and take the pictures of docs/images
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'playwright>=1.50'
+	$(BIN)/python -m tests.ui.walk
 
 lock: ## rebuild requirements.lock from pyproject.toml in a fresh environment
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

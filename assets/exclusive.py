@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.execution.backfill import (
+    BULK_ACTION_TERMINAL_STATUSES,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 
-from assets.resources import UNIVERSE_TAG, retrain_id_of
-from assets.run_processes import LAUNCHER_TAG, has_died
+from assets.run_processes import has_died, launcher_of
+from assets.run_tags import UNIVERSE_TAG, retrain_id_of
 from toto_ops.errors import BusyError
 from toto_ops.universes import Universe
 
@@ -25,7 +31,7 @@ EXECUTING = (
 )
 """A queued run is not among them: the queue keeps it back, or it will look around itself when its turn comes."""
 
-DAEMON_SILENCE = 120.0
+BACKFILL_DAEMON_SILENCE = 120.0
 """Seconds without a heartbeat after which nobody works on a backfill; it goes on when the daemon is back."""
 
 
@@ -88,6 +94,12 @@ def require_only_retraining(context: dg.AssetExecutionContext, universe: Univers
             raise _busy(other, universe)
 
 
+def unfinished_backfills(instance: dg.DagsterInstance) -> Sequence[PartitionBackfill]:
+    """Backfills of any universe that have not ended, whether or not anybody works on them."""
+    unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    return instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
+
+
 def concerns(run: dg.DagsterRun, universe: Universe) -> bool:
     """By its tag; runs of a backfill of the whole graph have none and are known by their assets."""
     selected = run.asset_selection or frozenset()
@@ -99,20 +111,17 @@ def _runs(instance: dg.DagsterInstance, universe: Universe, statuses: Sequence[d
         run = record.dagster_run
         if concerns(run, universe) and not has_died(instance, run):
             began_at = float("inf") if record.start_time is None else record.start_time
-            launcher = run.tags.get(LAUNCHER_TAG)
+            launcher = launcher_of(run)
             where = f"a command line on {launcher.split(':')[0]}" if launcher else "Dagster"
             yield InProgress(retrain_id_of(run), began_at, f"run {run.run_id} ({run.job_name}, launched by {where})")
 
 
 def _backfills(instance: dg.DagsterInstance, universe: Universe) -> Iterator[InProgress]:
     """Between two of its runs a backfill has none, and is in progress all the same."""
-    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-
     heartbeat = instance.get_daemon_heartbeats().get("BACKFILL")
-    if heartbeat is None or time.time() - heartbeat.timestamp > DAEMON_SILENCE:
+    if heartbeat is None or time.time() - heartbeat.timestamp > BACKFILL_DAEMON_SILENCE:
         return
-    unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished)):
+    for backfill in unfinished_backfills(instance):
         if any(key.path[0] == universe.name for key in backfill.asset_selection or ()):
             yield InProgress(backfill.backfill_id, backfill.backfill_timestamp, f"backfill {backfill.backfill_id} of the UI")
 

@@ -7,7 +7,8 @@ import dagster as dg
 from assets.exclusive import require_only_retraining
 from assets.metadata import table
 from assets.partitions import asset_key, symbol_partitions
-from assets.resources import TotoOps, as_of_tag, is_symbol_only
+from assets.resources import TotoOps
+from assets.run_tags import as_of_tag, is_symbol_only
 from assets.symbol_checks import SymbolCheck, symbol_check_results
 from toto_ops.universes import Universe
 

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.partitions import asset_key
-from assets.registry import PROMOTION_POOL, lineage_links
+from assets.registry import PROMOTION_POOL, lineage_metadata
 from assets.resources import TotoOps
 from toto_ops.pipeline.project import Project
 from toto_ops.universes import Universe
@@ -118,6 +118,6 @@ def _show(context: dg.OpExecutionContext, project: Project, universe: Universe, 
     from toto_ops.pipeline.lineage import page_of_incumbent
 
     told_as_text = {name: dg.MetadataValue.text(value) for name, value in told.items()}
-    metadata = {**told_as_text, **lineage_links(page_of_incumbent(project, universe))}
+    metadata = {**told_as_text, **lineage_metadata(page_of_incumbent(project, universe))}
     context.add_output_metadata(metadata)
     context.log_event(dg.AssetMaterialization(asset_key(universe, "champion"), metadata=metadata))

@@ -6,7 +6,8 @@ import dagster as dg
 
 from assets.metadata import table
 from assets.partitions import asset_key
-from assets.resources import REASON_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import REASON_TAG
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def registry_assets(universe: Universe) -> list[dg.AssetsDefinition]:
     return [_challenger(universe), _champion(universe)]
 
 
-def lineage_links(page: "LineagePage") -> dict[str, dg.MetadataValue]:
+def lineage_metadata(page: "LineagePage") -> dict[str, dg.MetadataValue]:
     """Where to read how what serves came to be: in the MLflow interface, and as a file on this machine."""
     links: dict[str, dg.MetadataValue] = {"lineage": dg.MetadataValue.url(page.url)}
     if page.report_url is not None:
@@ -87,7 +88,7 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
                 "promoted": outcome.promoted,
                 "decision": outcome.decision,
                 "serving": outcome.incumbent,
-                **lineage_links(page_of_incumbent(toto.project(), universe)),
+                **lineage_metadata(page_of_incumbent(toto.project(), universe)),
                 "report_of_this_retraining": dg.MetadataValue.path(outcome.report),
                 "gates": table([row.model_dump() for row in outcome.criteria]),
             }

@@ -31,9 +31,14 @@ def launcher_identity() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{_started_ticks(os.getpid())}:{os.urandom(4).hex()}"
 
 
+def launcher_of(run: dg.DagsterRun) -> str | None:
+    """The command line that executes a run. One executed again from the UI has only inherited the tag of its parent."""
+    return run.tags.get(LAUNCHER_TAG) if run.parent_run_id is None else None
+
+
 def has_died(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the process that executes an unfinished run has ended on this machine without ending the run."""
-    launcher = run.tags.get(LAUNCHER_TAG)
+    launcher = launcher_of(run)
     if launcher is not None:
         return _launcher_is_gone(launcher)
     return _is_executed_here(run) and _worker_is_gone(instance, run)
@@ -41,7 +46,7 @@ def has_died(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def end_processes(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Kill the step processes a dead run left behind: their run is over, and they must not promote any more."""
-    launcher = run.tags.get(LAUNCHER_TAG)
+    launcher = launcher_of(run)
     left = set(_processes_marked(launcher)) if launcher else {pid for pid, at in _step_workers(instance, run) if _lives(pid, at)}
     for pid in left - {os.getpid()}:
         try:

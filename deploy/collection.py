@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from deploy.run_retention import RunHistory, StoredRun
 from toto_ops.configuration import Settings, StrictModel
 from toto_ops.pipeline import collection
 from toto_ops.pipeline.collection import CollectionPlan, CollectionReport
 from toto_ops.pipeline.retention_marks import Terms
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,6 @@ def _report(plan: HomePlan, namespaces: list[CollectionReport]) -> HomeReport:
 
 
 def _checks() -> AbstractSet[dg.AssetCheckKey]:
-    from deploy.definitions import defs
+    from deploy.definitions import defs  # reads the configuration, which may be at fault
 
     return defs.resolve_asset_graph().asset_check_keys

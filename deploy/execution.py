@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import dagster as dg
 
 from assets.run_processes import LAUNCHER_TAG, launcher_identity
+from sensors.failures import root_cause
 from toto_ops.storage.refusals import PLACES, refusal
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 LOGGER = logging.getLogger(__name__)
 
@@ -52,10 +52,6 @@ def execute(instance: dg.DagsterInstance, job_name: str, namespace: str, tags: M
     KeyboardInterrupt
         If the run was interrupted; Dagster has it as failed.
     """
-    import dagster as dg
-
-    from sensors.failures import root_cause
-
     job = dg.build_reconstructable_job("deploy.definitions", "job_named", reconstructable_args=(job_name,))
     run_config = {**QUIET, "resources": {"toto": {"config": {"namespace": namespace}}}}
     launcher = {LAUNCHER_TAG: launcher_identity(), REPOSITORY_TAG: "__repository__@deploy.definitions"}
@@ -78,16 +74,12 @@ def execute(instance: dg.DagsterInstance, job_name: str, namespace: str, tags: M
 
 def _interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
     """Whether Ctrl-C ended the run. Dagster swallows it and reports a failure, but it was meant for all that is to follow."""
-    import dagster as dg
-
     errors = [event.job_failure_data.error for event in events if event.is_job_failure]
     return any(error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def _launched_here(instance: dg.DagsterInstance) -> list[str]:
     """Runs of this process, the newest first."""
-    import dagster as dg
-
     return [run.run_id for run in instance.get_runs(dg.RunsFilter(tags={LAUNCHER_TAG: launcher_identity()}))]
 
 
@@ -100,8 +92,6 @@ def _show_progress(instance: dg.DagsterInstance, earlier: Sequence[str], done: t
 
 
 def _watch(instance: dg.DagsterInstance, earlier: Sequence[str], done: threading.Event, on_event: OnEvent) -> None:
-    import dagster as dg
-
     kinds: dict[dg.DagsterEventType, Literal["started", "succeeded", "failed", "skipped"]] = {
         dg.DagsterEventType.STEP_START: "started",
         dg.DagsterEventType.STEP_SUCCESS: "succeeded",

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import dagster as dg
+
+from assets.exclusive import require_idle
+from assets.jobs import add_symbols_job_name, retrain_job_name
+from assets.partitions import block_tags, range_tags, reconcile_partitions
+from assets.run_tags import AS_OF_TAG, NAMESPACE_TAG, launch_tags, new_symbols_tags
 from deploy.execution import OnEvent, execute
 from deploy.instance import prepare_instance
 from deploy.universe_lock import universe_lock
-from toto_ops.errors import LookAheadError, StorageError, SymbolNameError
+from sensors.unfinished_runs import settle_dead_runs, settle_given_up_runs
+from toto_ops.errors import LookAheadError, SymbolNameError
+from toto_ops.pipeline.new_symbols import NewSymbols, find_new_symbols, nothing_to_join
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import assess, last_retraining
 from toto_ops.pipeline.symbol_states import how_to_add
 from toto_ops.universes import Universe, checked_symbol
 
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from toto_ops.pipeline.new_symbols import NewSymbols
-
 REPLAY = "replay"
 """Namespace of retrainings that stand at an earlier moment than the last live one."""
-
-NAMESPACE_TAG = "toto/namespace"
-REASON_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -139,19 +139,12 @@ def backfill(project: Project, universe: Universe, symbols: Sequence[str] | None
 
 def _clear_the_way(instance: dg.DagsterInstance, universe: Universe) -> None:
     """Settle what died and respect what lives. The caller holds the lock of the universe."""
-    from assets.exclusive import require_idle
-    from sensors.unfinished_runs import settle_dead_runs, settle_given_up_runs
-
     settle_dead_runs(instance)
     settle_given_up_runs(instance, universe)
     require_idle(instance, universe)
 
 
 def _retrain(instance: dg.DagsterInstance, request: LaunchRequest) -> Launch:
-    from assets.jobs import retrain_job_name
-    from assets.partitions import range_tags, reconcile_partitions
-    from assets.resources import AS_OF_TAG, REASON_TAG, UNIVERSE_TAG
-
     universe, as_of = request.universe, request.as_of
     namespace = _namespace(request.project, universe, as_of)
     project = Project(request.project.settings, namespace)
@@ -159,13 +152,8 @@ def _retrain(instance: dg.DagsterInstance, request: LaunchRequest) -> Launch:
     if not assessment.stale and not request.force and _stands_at(project, universe, as_of):
         return Launch(namespace, "up_to_date", assessment.reason)
     reconcile_partitions(instance, universe, assessment.symbols)
-    reason = (assessment.reason if assessment.stale else "asked for")[:REASON_LENGTH]
-    tags = {
-        **range_tags(instance, universe),
-        UNIVERSE_TAG: universe.name,
-        NAMESPACE_TAG: namespace,
-        REASON_TAG: reason,
-    }
+    reason = assessment.reason if assessment.stale else "asked for"
+    tags = {**range_tags(instance, universe), **launch_tags(universe, reason), NAMESPACE_TAG: namespace}
     if as_of is not None:
         tags[AS_OF_TAG] = as_of.isoformat()
     done = execute(instance, retrain_job_name(universe), namespace, tags, request.on_event)
@@ -175,18 +163,9 @@ def _retrain(instance: dg.DagsterInstance, request: LaunchRequest) -> Launch:
 def _backfill(
     instance: dg.DagsterInstance, project: Project, universe: Universe, symbols: Sequence[str] | None, on_event: OnEvent
 ) -> Backfill:
-    from assets.jobs import add_symbols_job_name
-    from assets.partitions import block_tags, reconcile_partitions
-    from assets.resources import REASON_TAG, UNIVERSE_TAG
-    from toto_ops.pipeline.new_symbols import find_new_symbols
-
     found = find_new_symbols(project, universe)
     if not found.serving:
-        raise StorageError(
-            "serves nothing yet that symbols could join",
-            where=universe.name,
-            remedy=f"run `toto-ops retrain {universe.name}` first, which takes them in",
-        )
+        raise nothing_to_join(universe)
     chosen = found.to_add if symbols is None else _named(found, universe, symbols)
     tried = tuple(symbol for symbol in chosen if symbol in found.marks)
     if not tried:
@@ -194,12 +173,7 @@ def _backfill(
     reconcile_partitions(instance, universe, found.members)
     runs = []
     for block in block_tags(instance, universe, tried):
-        tags = {
-            **block,
-            UNIVERSE_TAG: universe.name,
-            NAMESPACE_TAG: project.namespace,
-            REASON_TAG: f"new symbols: {', '.join(tried)}"[:REASON_LENGTH],
-        }
+        tags = {**block, **new_symbols_tags(universe, tried), NAMESPACE_TAG: project.namespace}
         runs.append(execute(instance, add_symbols_job_name(universe), project.namespace, tags, on_event))
     failures = tuple(failure for run in runs for failure in run.failures)
     status: Literal["completed", "failed"] = "completed" if all(run.success for run in runs) else "failed"

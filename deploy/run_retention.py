@@ -12,12 +12,17 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import dagster as dg
+from dagster._core.event_api import EventRecordsFilter
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+
+from assets.exclusive import unfinished_backfills
+from assets.run_tags import retrain_id_of
+from deploy.instance import existing_instance
 from toto_ops.configuration import Settings
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 _IDS_AT_ONCE = 500
 
@@ -45,25 +50,14 @@ class RunHistory:
     @classmethod
     def existing(cls, settings: Settings) -> RunHistory | None:
         """The history of a home as it is; None where Dagster has never run."""
-        if not (settings.dagster_home / "dagster.yaml").exists():
-            return None
-        import dagster as dg
-
-        return cls(dg.DagsterInstance.from_config(str(settings.dagster_home)))
+        instance = existing_instance(settings)
+        return None if instance is None else cls(instance)
 
     def unfinished_retrainings(self) -> frozenset[str]:
         """`retrain_id` of every run and backfill that has not ended, or whose process died unnoticed."""
-        import dagster as dg
-        from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
-        from dagster._core.storage.dagster_run import FINISHED_STATUSES
-
-        from assets.resources import retrain_id_of
-
         statuses = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
-        unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
-        runs = self.instance.get_runs(dg.RunsFilter(statuses=statuses))
-        backfills = self.instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
-        return frozenset(retrain_id_of(run) for run in runs) | frozenset(backfill.backfill_id for backfill in backfills)
+        runs = frozenset(retrain_id_of(run) for run in self.instance.get_runs(dg.RunsFilter(statuses=statuses)))
+        return runs | frozenset(backfill.backfill_id for backfill in unfinished_backfills(self.instance))
 
     def removable(
         self, untouched_since: datetime, kept_retrainings: Collection[str], checks: Iterable[dg.AssetCheckKey]
@@ -77,11 +71,6 @@ class RunHistory:
         checks
             Every asset check that the UI shows.
         """
-        import dagster as dg
-        from dagster._core.storage.dagster_run import FINISHED_STATUSES
-
-        from assets.resources import retrain_id_of
-
         ended = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_before=untouched_since)
         candidates = [
             record.dagster_run
@@ -102,9 +91,6 @@ class RunHistory:
 
     def _runs_of_newest_materialisations(self) -> Iterator[str]:
         """Of each partition of each asset: the run of its newest materialisation, and of the newest attempt at one."""
-        import dagster as dg
-        from dagster._core.event_api import EventRecordsFilter
-
         storage = self.instance.event_log_storage
         for key in self.instance.all_asset_keys():
             newest = self.instance.get_latest_materialization_event(key)
@@ -125,8 +111,6 @@ class RunHistory:
             yield from (record.run_id for record in storage.get_latest_asset_check_execution_by_key(checks).values())
 
     def _size(self, run_id: str) -> int:
-        from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-
         files = list(self._event_log_files(run_id))
         logs = self.instance.compute_log_manager
         if isinstance(logs, LocalComputeLogManager):
@@ -136,8 +120,6 @@ class RunHistory:
 
     def _event_log_files(self, run_id: str) -> Iterator[Path]:
         """SQLite keeps one file per run and leaves it behind, empty, when the run is deleted."""
-        from dagster._core.storage.event_log import SqliteEventLogStorage
-
         storage = self.instance.event_log_storage
         if isinstance(storage, SqliteEventLogStorage):
             shard = Path(storage.path_for_shard(run_id))

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import dagster as dg
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+)
+
+from assets.exclusive import concerns, in_progress
+from assets.jobs import retrain_job_name
+from assets.run_tags import NAMESPACE_TAG
+from deploy.instance import existing_instance
+from sensors.failures import failed_run, first_raised
 from toto_ops.configuration import Settings
 from toto_ops.monitoring.status import Automation, Daemon, Observed, RunFailure, SystemStatus, Tick, judged
 from toto_ops.pipeline.project import Project
@@ -15,13 +30,12 @@ from toto_ops.pipeline.universe_status import Activity, observe_universe
 from toto_ops.storage.store import LIVE
 from toto_ops.universes import Universe
 
-if TYPE_CHECKING:
-    import dagster as dg
-    from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick
-
 RUNS_LOOKED_AT = 300
 """Newest finished runs among which failures are looked for."""
 FAILURES_SHOWN = 5
+
+InstigatorData = ScheduleInstigatorData | SensorInstigatorData | None
+"""What Dagster keeps of a schedule, of a sensor, or of one it never evaluated."""
 
 
 def system_status(settings: Settings) -> SystemStatus:
@@ -32,11 +46,11 @@ def system_status(settings: Settings) -> SystemStatus:
     ConfigError, StorageError
         If a configuration file or a stored document cannot be read.
     """
-    from deploy.definitions import build_defs
+    from deploy.definitions import build_defs  # reads the configuration, which may be at fault
 
     project, definitions = Project(settings), build_defs(settings=settings)
     universes = tuple(project.universes.universes.values())
-    with _instance(settings) as instance:
+    with existing_instance(settings) or nullcontext() as instance:
         now = datetime.now(UTC)
         automations = _automations(definitions, instance, now)
         skipped = {one.name: one.last_tick.at for one in automations if one.last_tick and one.last_tick.status == "skipped"}
@@ -55,21 +69,7 @@ def system_status(settings: Settings) -> SystemStatus:
     return judged(observed)
 
 
-@contextmanager
-def _instance(settings: Settings) -> Iterator[dg.DagsterInstance | None]:
-    """The Dagster instance of this home; None where there is none yet, since opening it would make it."""
-    if not (settings.dagster_home / "dagster.yaml").exists():
-        yield None
-        return
-    import dagster as dg
-
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        yield instance
-
-
 def _daemons(instance: dg.DagsterInstance, now: datetime) -> tuple[Daemon, ...]:
-    from sensors.failures import first_raised
-
     daemons = []
     for name, status in sorted(instance.get_daemon_statuses().items()):
         heartbeat = status.last_heartbeat
@@ -89,8 +89,6 @@ def _daemons(instance: dg.DagsterInstance, now: datetime) -> tuple[Daemon, ...]:
 
 
 def _automations(definitions: dg.Definitions, instance: dg.DagsterInstance | None, now: datetime) -> tuple[Automation, ...]:
-    import dagster as dg
-
     states = _states(instance) if instance else {}
     automations = []
     for schedule in definitions.schedules or ():
@@ -111,17 +109,14 @@ def _states(instance: dg.DagsterInstance) -> Mapping[str, InstigatorState]:
 
 
 def _last_touched(state: InstigatorState) -> float:
-    from dagster._core.scheduler.instigation import SensorInstigatorData
-
     data = state.instigator_data
-    if data is None:
-        return 0.0
-    moments = (
-        (data.last_tick_timestamp, data.last_sensor_start_timestamp)
-        if isinstance(data, SensorInstigatorData)
-        else (data.last_iteration_timestamp, data.start_timestamp)
-    )
-    return max(moment or 0.0 for moment in moments)
+    evaluated = data.last_tick_timestamp if isinstance(data, SensorInstigatorData) else data and data.last_iteration_timestamp
+    return max(evaluated or 0.0, _switched_on(data) or 0.0)
+
+
+def _switched_on(data: InstigatorData) -> float | None:
+    """When it was last switched on, s since 1970."""
+    return data.last_sensor_start_timestamp if isinstance(data, SensorInstigatorData) else data and data.start_timestamp
 
 
 def _automation(
@@ -134,19 +129,10 @@ def _automation(
     default: bool,
 ) -> Automation:
     """A schedule or sensor as the daemon sees it: what somebody switched goes before what the environment says."""
-    from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigatorData
-
     if state is None or instance is None:
         return Automation(name=name, kind=kind, running=default, by_hand=False)
     by_hand = state.status in (InstigatorStatus.RUNNING, InstigatorStatus.STOPPED)
-    data = state.instigator_data
-    since = (
-        None
-        if data is None
-        else data.last_sensor_start_timestamp
-        if isinstance(data, SensorInstigatorData)
-        else data.start_timestamp
-    )
+    since = _switched_on(state.instigator_data)
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=2)
     return Automation(
         name=name,
@@ -160,10 +146,6 @@ def _automation(
 
 def _tick(ticks: Sequence[InstigatorTick], now: datetime) -> Tick | None:
     """The newest finished tick; one under way says nothing yet, unless it is the first."""
-    from dagster._core.scheduler.instigation import TickStatus
-
-    from sensors.failures import first_raised
-
     finished = [tick for tick in ticks if tick.status != TickStatus.STARTED]
     newest = (finished or list(ticks))[:1]
     if not newest:
@@ -184,10 +166,7 @@ def _tick(ticks: Sequence[InstigatorTick], now: datetime) -> Tick | None:
 
 
 def _activity(instance: dg.DagsterInstance, project: Project, universe: Universe, skipped: Mapping[str, datetime]) -> Activity:
-    from assets.exclusive import in_progress
-    from assets.jobs import retrain_job_name
-
-    last = read_last(project, universe)
+    last = read_last(project, universe.name)
     return Activity(
         in_progress=tuple(one.description for one in in_progress(instance, universe)),
         failed_runs=tuple(_failures(instance, universe, last.completed_at if last else None)),
@@ -197,12 +176,6 @@ def _activity(instance: dg.DagsterInstance, project: Project, universe: Universe
 
 def _failures(instance: dg.DagsterInstance, universe: Universe, retrained_at: datetime | None) -> Iterator[RunFailure]:
     """Runs that failed after the last retraining succeeded, and after the last success of their own job."""
-    import dagster as dg
-
-    from assets.exclusive import concerns
-    from assets.resources import NAMESPACE_TAG
-    from sensors.failures import failed_run
-
     finished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE], created_after=retrained_at)
     succeeded: set[str] = set()
     shown = 0

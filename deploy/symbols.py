@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from deploy.instance import prepare_instance
+import dagster as dg
+
+from assets.exclusive import in_progress, queued
+from assets.partitions import partitions_name
+from deploy.instance import existing_instance, prepare_instance
 from deploy.universe_lock import universe_lock
+from sensors.unfinished_runs import settle_dead_runs, settle_given_up_runs
 from toto_ops.errors import BusyError, SymbolNameError
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.symbol_states import SymbolState, how_to_leave, symbol_states, where_stored
 from toto_ops.universes import Universe, checked_symbol
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 POLL_SECONDS = 1.0
 
@@ -28,9 +29,8 @@ def list_symbols(project: Project, universe: Universe) -> tuple[SymbolState, ...
     SourceError
         If the source cannot be read.
     """
-    if not project.settings.dagster_home.exists():
-        return symbol_states(project, universe, ())
-    return symbol_states(project, universe, _partitions(prepare_instance(project.settings), universe))
+    instance = existing_instance(project.settings)
+    return symbol_states(project, universe, _partitions(instance, universe) if instance else ())
 
 
 def remove_symbol(project: Project, universe: Universe, name: str, wait: float) -> str:
@@ -55,8 +55,6 @@ def remove_symbol(project: Project, universe: Universe, name: str, wait: float) 
     BusyError
         If the wait was not long enough.
     """
-    from assets.partitions import partitions_name
-
     symbol = checked_symbol(name)
     instance = prepare_instance(project.settings)
     deadline = time.monotonic() + wait
@@ -77,16 +75,11 @@ def remove_symbol(project: Project, universe: Universe, name: str, wait: float) 
 
 
 def _partitions(instance: dg.DagsterInstance, universe: Universe) -> tuple[str, ...]:
-    from assets.partitions import partitions_name
-
     return tuple(instance.get_dynamic_partitions(partitions_name(universe.name)))
 
 
 def _wait_until_idle(instance: dg.DagsterInstance, universe: Universe, deadline: float) -> None:
     """Dagster cannot execute a run whose partition is gone: queued ones have to end first as well."""
-    from assets.exclusive import in_progress, queued
-    from sensors.unfinished_runs import settle_dead_runs, settle_given_up_runs
-
     settle_dead_runs(instance)
     settle_given_up_runs(instance, universe)
     while waited_for := (*in_progress(instance, universe), *queued(instance, universe)):

@@ -31,6 +31,9 @@ TICK_SECONDS = 15
 """After this long a tick leaves the rest to the next: Dagster ends one after 60 s, and a slow delivery may take 40."""
 RUNS_AT_ONCE = 50
 
+OFF = "off"
+"""Cursor of a channel that is off: Dagster keeps the last one where a sensor leaves none."""
+
 
 class AlertCursor(VersionedModel):
     """Up to where a channel has told everything: failed runs by event, the diary of each universe by number."""
@@ -65,9 +68,9 @@ def _alert_sensor(name: ChannelName, default_status: dg.DefaultSensorStatus) -> 
         channel = open_channel(name, config, read_secrets())
         if channel is None:
             # Whoever turns it on is told what happens from then on, not what happened meanwhile.
-            context.update_cursor(None)
+            context.update_cursor(OFF)
             return dg.SkipReason(f"off: set {name}.enabled in alerts.yaml")
-        if not context.cursor:
+        if context.cursor in (None, OFF):
             context.update_cursor(_present(context.instance, project).model_dump_json())
             return dg.SkipReason("alerts begin with what happens from now on")
         cursor = AlertCursor.stored(json.loads(context.cursor))

@@ -8,7 +8,7 @@ from datetime import datetime
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-from assets.resources import NAMESPACE_TAG, UNIVERSE_TAG
+from assets.run_tags import NAMESPACE_TAG, UNIVERSE_TAG
 from toto_ops import errors
 from toto_ops.monitoring.alerts import FailedRun
 from toto_ops.storage.store import LIVE

@@ -7,12 +7,11 @@ import dagster as dg
 from assets.exclusive import in_progress
 from assets.jobs import add_symbols_job_name
 from assets.partitions import block_of, block_tags, reconcile_partitions
-from assets.resources import REASON_TAG, SCOPE_TAG, SYMBOLS_SCOPE, UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import new_symbols_tags
 from toto_ops.universes import Universe
 
 LOOK_EVERY_SECONDS = 60
-REASON_LENGTH = 200
-"""Characters of a tag; a longer list of symbols is cut."""
 
 
 def new_symbols_sensor(universe: Universe, default_status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -40,16 +39,10 @@ def new_symbols_sensor(universe: Universe, default_status: dg.DefaultSensorStatu
         requests = []
         for tags in block_tags(context.instance, current, found.to_add):
             symbols = block_of(context.instance, current, tags)
-            reason = f"new symbols: {', '.join(symbols)}"
             requests.append(
                 dg.RunRequest(
                     run_key=attempt_key(universe.name, {symbol: found.marks[symbol] for symbol in symbols}, datetime.now(UTC)),
-                    tags={
-                        **tags,
-                        UNIVERSE_TAG: universe.name,
-                        SCOPE_TAG: SYMBOLS_SCOPE,
-                        REASON_TAG: reason[:REASON_LENGTH],
-                    },
+                    tags={**tags, **new_symbols_tags(universe, symbols)},
                 )
             )
         return requests

@@ -4,7 +4,8 @@ import dagster as dg
 
 from assets.jobs import ingest_job_name, retrain_job_name
 from assets.partitions import range_tags, reconcile_partitions
-from assets.resources import AS_OF_TAG, REASON_TAG, UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import AS_OF_TAG, UNIVERSE_TAG, launch_tags
 from toto_ops.universes import SampleSource, Universe
 
 
@@ -35,7 +36,7 @@ def retrain_schedule(universe: Universe, default_status: dg.DefaultScheduleStatu
         if not verdict.stale:
             return dg.SkipReason(f"{universe.name}: {verdict.reason}")
         reconcile_partitions(context.instance, universe, verdict.symbols)
-        tags = {**range_tags(context.instance, universe), UNIVERSE_TAG: universe.name, REASON_TAG: verdict.reason[:200]}
+        tags = {**range_tags(context.instance, universe), **launch_tags(universe, verdict.reason)}
         if not verdict.as_of_is_newest_close:
             tags[AS_OF_TAG] = context.scheduled_execution_time.isoformat()
         return dg.RunRequest(run_key=_run_key(context, universe), tags=tags)

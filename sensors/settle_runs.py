@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from sensors.unfinished_runs import settle_dead_runs
+
 INTERVAL_SECONDS = 60
 
 
@@ -15,8 +17,6 @@ def settle_runs() -> dg.SensorDefinition:
         description="Reports runs failed whose process is gone, ends what it left behind and frees its slots. Launches nothing.",
     )
     def settle(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        from sensors.unfinished_runs import settle_dead_runs
-
         settled = settle_dead_runs(context.instance)
         if not settled:
             return dg.SkipReason("Every unfinished run has its process.")

@@ -8,7 +8,7 @@ starts, and by a sensor meanwhile.
 import dagster as dg
 
 from assets.exclusive import EXECUTING, concerns
-from assets.run_processes import LAUNCHER_TAG, end_processes, has_died, launcher_identity
+from assets.run_processes import end_processes, has_died, launcher_identity, launcher_of
 from toto_ops.universes import Universe
 
 GONE = "The process that executed this run is gone; what was left of it was ended, and it was reported failed."
@@ -23,7 +23,7 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> tuple[str, ...]:
     tuple of str
         Ids of the runs reported failed.
     """
-    dead = [run for run in _executing(instance) if has_died(instance, run)]
+    dead = [run for run in _executing(instance) if has_died(instance, run) and not _has_ended(instance, run)]
     for run in dead:
         end_processes(instance, run)
         instance.report_run_failed(run, GONE)
@@ -34,13 +34,19 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> tuple[str, ...]:
 def settle_given_up_runs(instance: dg.DagsterInstance, universe: Universe) -> None:
     """Report runs of a universe failed that this very process launched and left; call it under the universe's lock."""
     for run in _executing(instance):
-        if concerns(run, universe) and run.tags.get(LAUNCHER_TAG) == launcher_identity():
+        if concerns(run, universe) and launcher_of(run) == launcher_identity():
             instance.report_run_failed(run, GIVEN_UP)
     _free_slots_of_finished_runs(instance)
 
 
 def _executing(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return list(instance.get_runs(dg.RunsFilter(statuses=list(EXECUTING))))
+
+
+def _has_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run without a process came to its end after it was listed; asked last, a dead one cannot end any more."""
+    stored = instance.get_run_by_id(run.run_id)
+    return stored is None or stored.is_finished
 
 
 def _free_slots_of_finished_runs(instance: dg.DagsterInstance) -> None:

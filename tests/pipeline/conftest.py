@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from assets.partitions import range_tags, reconcile_partitions
-from assets.resources import UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import UNIVERSE_TAG
 from deploy.definitions import build_defs
 from toto_ops.configuration import Settings
 from toto_ops.pipeline.project import Project

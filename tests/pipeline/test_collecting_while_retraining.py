@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.resources import AS_OF_TAG
+from assets.run_tags import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, write_config, write_market
 from tests.unit.storage.aged_store import DAY, age

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.resources import AS_OF_TAG
+from assets.run_tags import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.pipeline.lineage import page_of_incumbent

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.resources import AS_OF_TAG
+from assets.run_tags import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.errors import SourceError

@@ -7,7 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.resources import AS_OF_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import AS_OF_TAG
 from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.pipeline.feature_steps import panel_of

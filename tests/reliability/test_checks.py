@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.reliability.crash_report import BEGIN, END, CrashReport, Trial, write_into_page
 from tests.reliability.kills import Target, draw_kills
 from tests.reliability.leftovers import leftovers
 from tests.reliability.planted_home import UNIVERSE, PlantedHome, Scenario
@@ -124,3 +125,39 @@ def test_twenty_kills_cover_every_target_with_either_scope_and_scenario_the_same
     assert len(combinations) == len(Target) * len(Scope) * len(Scenario)
     assert all(0 <= kill.share < 1 for kill in kills)
     assert {kill.target for kill in kills[:3]} == {Target.TRAINING, Target.PROMOTION, Target.ANYWHERE}
+
+
+def trial(**changes: object) -> Trial:
+    undisturbed = {
+        "number": 0,
+        "scenario": Scenario.FIRST,
+        "target": Target.TRAINING,
+        "scope": Scope.GROUP,
+        "killed_after_s": 20.0,
+        "during": "bc_policy",
+        "resumable": True,
+        "resumed": True,
+        "training": "after epoch 4",
+        "recovered_in_s": 30.0,
+        "harmed": (),
+        "unrecovered": (),
+    }
+    return Trial.model_validate(undisturbed | changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"harmed": ("half a document",)}, {"unrecovered": ("a slot is held",)}, {"resumed": False}], ids=str
+)
+def test_any_fault_of_any_kill_fails_the_whole_run(changes: dict[str, object]) -> None:
+    assert CrashReport(seed=1, asked_for=2, trials=(trial(), trial())).passed
+    assert not CrashReport(seed=1, asked_for=2, trials=(trial(), trial(**changes))).passed
+    assert not CrashReport(seed=1, asked_for=3, trials=(trial(), trial())).passed
+
+
+def test_figures_replace_those_of_the_run_before_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_into_page(CrashReport(seed=1, asked_for=1, trials=(trial(),)), page)
+    text = page.read_text()
+    assert (text.startswith("before\n"), text.endswith("\nafter\n"), "old" in text) == (True, True, False)
+    assert "| retrainings killed | 1 | 1 |" in text

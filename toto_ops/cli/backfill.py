@@ -8,6 +8,7 @@ import typer
 
 from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
 from toto_ops.cli.progress import StepDisplay, unseen
+from toto_ops.cli.symbols import symbol_row
 
 if TYPE_CHECKING:
     from deploy.launch import Backfill
@@ -86,7 +87,7 @@ def _print(universe: Universe, done: Backfill, states: list[SymbolState]) -> Non
     elif done.status == "nothing_new":
         OUT.print(f"[green]{universe.name} has nothing new to take in.[/] No run was started.")
     if states:
-        rows = [row_of(state) | {"status": _became(state, done)} for state in states]
+        rows = [symbol_row(state) | {"status": _became(state, done)} for state in states]
         print_table(f"symbols of {universe.name}", rows)
 
 
@@ -95,15 +96,3 @@ def _became(state: SymbolState, done: Backfill) -> str:
     if state.status == "served":
         return "joined" if state.symbol in done.tried else "served already"
     return state.status
-
-
-def row_of(state: SymbolState) -> dict[str, Any]:
-    """One symbol as a row of a table."""
-    return {
-        "symbol": state.symbol,
-        "status": state.status,
-        "bars": state.bars,
-        "first close": None if state.first_close is None else f"{state.first_close:%Y-%m-%d}",
-        "last close": None if state.last_close is None else f"{state.last_close:%Y-%m-%d}",
-        "reason": state.reason,
-    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toto_ops.cli.backfill import row_of
 from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json, print_table
+
+if TYPE_CHECKING:
+    from toto_ops.pipeline.symbol_states import SymbolState
 
 app = typer.Typer(help="Symbols of the universes: list, remove.", no_args_is_help=True)
 
@@ -31,7 +33,7 @@ def list_symbols(
         print_json({name: [state.model_dump(mode="json") for state in found] for name, found in states.items()})
         return
     for name, found in states.items():
-        print_table(f"symbols of {name}", [row_of(state) | {"partition": state.partition} for state in found])
+        print_table(f"symbols of {name}", [symbol_row(state) | {"partition": state.partition} for state in found])
 
 
 @app.command("remove")
@@ -57,3 +59,15 @@ def remove(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def symbol_row(state: SymbolState) -> dict[str, Any]:
+    """One symbol as a row of a table."""
+    return {
+        "symbol": state.symbol,
+        "status": state.status,
+        "bars": state.bars,
+        "first close": None if state.first_close is None else f"{state.first_close:%Y-%m-%d}",
+        "last close": None if state.last_close is None else f"{state.last_close:%Y-%m-%d}",
+        "reason": state.reason,
+    }

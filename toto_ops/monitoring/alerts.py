@@ -88,22 +88,23 @@ def run_alert(run: FailedRun) -> Alert:
     """What to say of a failed run: coverage is named where too few healthy symbols stopped it."""
     where = f"run {run.run_id} of {run.job}" + (f", namespace {run.namespace}" if run.namespace != LIVE else "")
     subject = f"{run.universe}: " if run.universe else ""
-    untouched = "What serves is as it was."
     if run.coverage is not None:
         return Alert(
             kind="coverage_failure",
             universe=run.universe,
             at=run.at,
             title=f"{subject}too few healthy symbols, nothing was retrained",
-            details=f"{_quoted(run.coverage)}\n{untouched} Mend the named feeds and launch again; see {where}.",
+            details=f"{_quoted(run.coverage)}\nNo model changed. Mend the named feeds and launch again; see {where}.",
         )
     causes = "\n".join(f"{step}: {_quoted(cause)}" for step, cause in run.failed_steps.items()) or _quoted(run.message)
+    # A run may fail after it has promoted or withdrawn something, as when only a page could not be written.
+    serving = f"`toto-ops registry show {run.universe}` says what serves. " if run.universe else ""
     return Alert(
         kind="run_failure",
         universe=run.universe,
         at=run.at,
         title=f"{subject}{run.job} failed",
-        details=f"{causes}\n{untouched} Stack traces are in the Dagster UI: {where}.",
+        details=f"{causes}\n{serving}Stack traces are in the Dagster UI: {where}.",
     )
 
 

@@ -14,7 +14,7 @@ from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, qu
 from toto_ops.market.snapshot import Snapshot, SnapshotEntry, read_snapshot, record_entry
 from toto_ops.market.sources import BarSource, open_source
 from toto_ops.market.universe_symbols import universe_symbols
-from toto_ops.pipeline.new_symbols import may_replace, note_attempts, note_joined_market
+from toto_ops.pipeline.new_symbols import may_replace, note_attempts, note_joined_market, nothing_to_join
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.recorded_configuration import note_configuration
 from toto_ops.pipeline.retraining_decision import note_fingerprint, noted_fingerprint, sources_of
@@ -136,11 +136,7 @@ def ingest_symbols(project: Project, retraining: Retraining, universe: Universe,
 def _market_to_join(project: Project, retraining: Retraining, universe: Universe) -> Snapshot:
     served = served_snapshot(project.store, universe.name)
     if served is None:
-        raise StorageError(
-            "serves nothing yet that symbols could join",
-            where=universe.name,
-            remedy=f"run `toto-ops retrain {universe.name}` first, which takes them in",
-        )
+        raise nothing_to_join(universe)
     note_joined_market(retraining, served)
     if not may_replace(retraining, served):
         raise StorageError(

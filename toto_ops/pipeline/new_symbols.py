@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from toto_ops.configuration import VersionedModel
-from toto_ops.errors import BarDataError, SymbolNameError
+from toto_ops.errors import BarDataError, StorageError, SymbolNameError
 from toto_ops.market.eligibility import eligible_bars
 from toto_ops.market.ingest import IngestResult
 from toto_ops.market.snapshot import Snapshot
@@ -94,6 +94,15 @@ def find_new_symbols(project: Project, universe: Universe) -> NewSymbols:
         candidates.append(Candidate(symbol, mark, attempt, obstacle))
     verdict = decide(candidates)
     return NewSymbols(verdict.to_add, verdict.waiting, marks, members)
+
+
+def nothing_to_join(universe: Universe) -> StorageError:
+    """What to say where symbols are to join a market that is not served yet."""
+    return StorageError(
+        "serves nothing yet that symbols could join",
+        where=universe.name,
+        remedy=f"run `toto-ops retrain {universe.name}` first, which takes them in",
+    )
 
 
 def mark_of(sources: Mapping[str, str], symbol: str) -> str:

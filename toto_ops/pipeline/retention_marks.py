@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from toto_ops.errors import StorageError
 from toto_ops.market.snapshot import read_snapshot
 from toto_ops.pipeline.project import Project
-from toto_ops.pipeline.retraining_decision import LastRetraining, last_retraining_document
+from toto_ops.pipeline.retraining_decision import read_last
 from toto_ops.serving.market_view import served_artefacts, served_snapshot
 from toto_ops.storage.retention import latest_refs, local_base, retraining_indexes
 from toto_ops.storage.retraining import RETRAININGS, Retraining
@@ -120,12 +120,12 @@ def _retrainings(project: Project, universe: str, terms: Terms) -> Iterator[tupl
     served = served_snapshot(project.store, universe)
     if served is not None:
         yield served.retrain_id, Mark("served")
-    last = project.store.read_model(last_retraining_document(universe), LastRetraining)
+    last = read_last(project, universe)
     if last is not None:
         yield last.retrain_id, Mark("last retraining")
     if _has_registry(project, universe):
-        for retrain_id, standing in registered_retrainings(project.registry, universe).items():
-            yield retrain_id, Mark("registered", standing)
+        for retrain_id, use in registered_retrainings(project.registry, universe).items():
+            yield retrain_id, Mark("registered", use)
     for index in retraining_indexes(local_base(project.store), universe):
         if index.path.name in terms.in_progress:
             yield index.path.name, Mark("in progress")
@@ -140,7 +140,7 @@ def _has_registry(project: Project, universe: str) -> bool:
 
     if not is_unmade(project.settings.tracking_uri):
         return True
-    registered = next(local_base(project.store).glob(f"{universe}/{RETRAININGS}/*/{CHALLENGER_DOCUMENT}"), None)
+    registered = next(project.store.matching(f"{universe}/{RETRAININGS}/*/{CHALLENGER_DOCUMENT}"), None)
     if registered is not None:
         raise StorageError(
             f"is not there, yet models of {universe} were registered in it: it cannot be told which are in use",
@@ -157,16 +157,16 @@ def registered_retrainings(registry: ModelRegistry, universe: str) -> Mapping[st
     name = registry.serving_name(universe)
     moves = (event for event in events(registry, universe) if event.outcome != "refused")
     in_diary = {number for event in moves for number in (event.version, event.instead_of)}
-    standing: dict[str, str] = {}
+    uses: dict[str, str] = {}
     for version in registry.versions(name):
-        said = _standing(version, in_diary=version.version in in_diary)
-        if said is not None:
-            before = standing.get(version.retrain_id)
-            standing[version.retrain_id] = f"{before}; {said}" if before else said
-    return standing
+        use = _use_of(version, in_diary=version.version in in_diary)
+        if use is not None:
+            before = uses.get(version.retrain_id)
+            uses[version.retrain_id] = f"{before}; {use}" if before else use
+    return uses
 
 
-def _standing(version: RegisteredVersion, *, in_diary: bool) -> str | None:
+def _use_of(version: RegisteredVersion, *, in_diary: bool) -> str | None:
     if version.aliases:
         return f"{version.label}: {', '.join(version.aliases)}"
     if version.promoted_at is not None or in_diary:

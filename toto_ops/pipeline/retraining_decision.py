@@ -68,7 +68,7 @@ def assess(project: Project, universe: Universe) -> Assessment:
         config_hash=project.config_hash(universe),
         code_versions=code_versions(),
     )
-    stored = read_last(project, universe)
+    stored = read_last(project, universe.name)
     verdict = compare(stored.fingerprint if stored else None, current)
     return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
 
@@ -82,13 +82,13 @@ def sources_of(universe: Universe, source: BarSource, symbols: Sequence[str]) ->
 
 def last_retraining(project: Project, universe: Universe) -> Retraining | None:
     """The last successful retraining, or None before the first."""
-    stored = read_last(project, universe)
+    stored = read_last(project, universe.name)
     return project.retraining(universe, stored.retrain_id) if stored else None
 
 
-def read_last(project: Project, universe: Universe) -> LastRetraining | None:
+def read_last(project: Project, universe_name: str) -> LastRetraining | None:
     """What is noted of the last successful retraining, or None before the first."""
-    return project.store.read_model(last_retraining_document(universe.name), LastRetraining)
+    return project.store.read_model(last_retraining_document(universe_name), LastRetraining)
 
 
 def require_newest(project: Project, retraining: Retraining, universe: Universe) -> None:

@@ -102,7 +102,7 @@ def _waiting(project: Project, universe: Universe, problems: list[str]) -> dict[
 
 
 def _last_retraining(project: Project, universe: Universe) -> RetrainingStatus | None:
-    last = read_last(project, universe)
+    last = read_last(project, universe.name)
     if last is None:
         return None
     outcome = read_outcome(project, universe, last.retrain_id)
@@ -116,7 +116,7 @@ def _last_retraining(project: Project, universe: Universe) -> RetrainingStatus |
 
 
 def _changed_since(project: Project, universe: Universe, activity: Activity, due_at: datetime, problems: list[str]) -> str:
-    last = read_last(project, universe)
+    last = read_last(project, universe.name)
     if last is None or last.completed_at >= due_at or activity.in_progress:
         return ""
     if activity.nothing_to_do_at is not None and activity.nothing_to_do_at >= due_at:

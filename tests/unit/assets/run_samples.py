@@ -13,8 +13,8 @@ from dagster._core.events import EngineEventData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 
-from assets.resources import UNIVERSE_TAG
 from assets.run_processes import CODE_SERVER_TAG, LAUNCHER_TAG
+from assets.run_tags import UNIVERSE_TAG
 
 DEAD_LAUNCHER = f"{socket.gethostname()}:{os.getpid()}:1:abc"
 """This process has that number, but it did not start one tick after the machine."""

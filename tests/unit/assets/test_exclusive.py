@@ -10,8 +10,8 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
 from assets.exclusive import in_progress, queued, require_idle, require_only_retraining
-from assets.resources import BACKFILL_TAG, UNIVERSE_TAG
 from assets.run_processes import launcher_identity
+from assets.run_tags import BACKFILL_TAG, UNIVERSE_TAG
 from tests.unit.assets.run_samples import (
     DEAD_LAUNCHER,
     ELSEWHERE,

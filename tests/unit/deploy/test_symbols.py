@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.resources import UNIVERSE_TAG
+from assets.run_tags import UNIVERSE_TAG
 from deploy.symbols import list_symbols, remove_symbol
 from deploy.universe_lock import universe_lock
 from tests.unit.assets.run_samples import DEAD_LAUNCHER, ELSEWHERE, of_a_command_line, queued_run
@@ -26,7 +26,7 @@ def instance(coins: Coins, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstanc
     """Knows AAA, BBB and OLD, which left."""
     instance = dg.DagsterInstance.ephemeral()
     monkeypatch.setattr("deploy.symbols.prepare_instance", lambda _settings: instance)
-    coins.settings.dagster_home.mkdir(parents=True)
+    monkeypatch.setattr("deploy.symbols.existing_instance", lambda _settings: instance)
     instance.add_dynamic_partitions("coins_symbols", ["AAA", "OLD", "BBB"])
     return instance
 

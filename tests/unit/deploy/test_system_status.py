@@ -28,7 +28,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 from typer.testing import CliRunner
 
-from assets.resources import NAMESPACE_TAG, UNIVERSE_TAG
+from assets.run_tags import NAMESPACE_TAG, UNIVERSE_TAG
 from deploy.status import system_status
 from toto_ops.cli import app
 from toto_ops.configuration import PROJECT_ROOT, Settings

@@ -11,6 +11,7 @@ from assets.promotion_jobs import promotion_jobs
 from assets.resources import TotoOps
 from tests.unit.registry.registry_samples import fallback_submission, offer
 from toto_ops.cli.app import app
+from toto_ops.cli.console import OUT
 from toto_ops.configuration import Settings
 from toto_ops.registry.events import events
 from toto_ops.registry.history import incumbent
@@ -22,7 +23,7 @@ def shipped(tracking_uri, tmp_path, monkeypatch):
     """The shipped configuration, with the registry of these tests."""
     monkeypatch.setenv("TOTO_HOME", str(tmp_path))
     monkeypatch.setenv("TOTO_MLFLOW_TRACKING_URI", tracking_uri)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(OUT, "width", 200)  # else the table of a narrow terminal folds what is looked for
 
 
 def registry_command(*arguments, code=0):

@@ -9,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.resources import UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import UNIVERSE_TAG
 from sensors import alerts
 from sensors.alerts import alert_sensors
 from tests.unit.monitoring.alert_servers import ChatServer, MailServer, chat_server, mail_server

@@ -6,7 +6,7 @@ import logging
 import dagster as dg
 import pytest
 
-from assets.resources import UNIVERSE_TAG
+from assets.run_tags import UNIVERSE_TAG
 from sensors.failures import failure_record, root_cause, run_failure_log
 from toto_ops.errors import SourceError, StorageError
 

@@ -10,7 +10,8 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG
-from assets.resources import REASON_TAG, SCOPE_TAG, UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import REASON_TAG, SCOPE_TAG, UNIVERSE_TAG
 from sensors.new_symbols import new_symbols_sensor
 from tests.unit.assets.run_samples import started_run
 from tests.unit.pipeline.joining_samples import Coins

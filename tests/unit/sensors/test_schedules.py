@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG
-from assets.resources import AS_OF_TAG, UNIVERSE_TAG, TotoOps
+from assets.resources import TotoOps
+from assets.run_tags import AS_OF_TAG, UNIVERSE_TAG
 from sensors.schedules import ingest_schedule, retrain_schedule, schedules
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.errors import SourceError
