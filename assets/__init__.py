@@ -1,4 +1,4 @@
-"""Dagster assets: thin adapters that call one step of `toto_ops.pipeline` each and show what it made.
+"""Dagster assets, checks and jobs: thin adapters that call one step of `toto_ops.pipeline` each and show what it made.
 
 Partitioned asset checks and single-run backfills are preview and beta features of Dagster; the lock file pins the
 release they were tested with, and `tests/unit/assets/test_partitioned_checks.py` says when an upgrade changes them.

@@ -1,1 +1,1 @@
-"""Composition root: puts assets, jobs, schedules, sensors and resources together, and launches retrainings."""
+"""Composition root: puts assets, jobs, schedules, sensors and resources together, and does to Dagster what commands ask for."""

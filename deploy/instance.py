@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +15,7 @@ from toto_ops.configuration import Settings
 from toto_ops.errors import SourceError
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
+from toto_ops.storage.atomic import replace_file
 from toto_ops.universes import load_universes
 
 LOGGER = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ INSTANCE_FILE = "dagster.yaml"
 def prepare_instance(settings: Settings) -> dg.DagsterInstance:
     """Install `deploy/dagster.yaml` into DAGSTER_HOME, export the environment steps inherit, and open the instance."""
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name(INSTANCE_FILE), home / INSTANCE_FILE)
+    # As a whole: a run or daemon that starts meanwhile would take half a file for an instance without any limits.
+    replace_file(home / INSTANCE_FILE, Path(__file__).with_name(INSTANCE_FILE).read_bytes())
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["TOTO_HOME"] = settings.home
     os.environ["TOTO_ENV"] = settings.env

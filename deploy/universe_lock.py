@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError
+from toto_ops.storage.locking import held
 from toto_ops.universes import Universe
 
 
@@ -26,16 +27,8 @@ def universe_lock(settings: Settings, universe: Universe, wait: float = 0.0) -> 
     BusyError
         If it is still held after that.
     """
-    locks = settings.local_root / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{universe.name}.lock")
-    try:
-        lock.acquire(timeout=wait)
-    except Timeout as error:
-        raise BusyError(
-            "another command works on it", where=universe.name, remedy="wait for it; `make dev` shows how far a retraining is"
-        ) from error
-    try:
+    busy = BusyError(
+        "another command works on it", where=universe.name, remedy="wait for it; `make dev` shows how far a retraining is"
+    )
+    with held(FileLock(settings.lock_folder / f"{universe.name}.lock", timeout=wait), busy):
         yield
-    finally:
-        lock.release()

@@ -1,1 +1,1 @@
-"""Schedules and sensors: thin. What they decide is decided in the library, by `toto_ops.pipeline.retraining_decision`."""
+"""Schedules and sensors: thin. What they decide is decided in the library, in `toto_ops.monitoring` and `toto_ops.pipeline`."""

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
         return self.local_root / "dagster"
 
     @property
+    def lock_folder(self) -> Path:
+        return self.local_root / "locks"
+
+    @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.local_root / 'mlflow.db'}"
 

@@ -97,10 +97,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_line_the_ui_and_the_schedule_leave_the_same(
     workbench: Callable[..., Workbench], config: Path, tmp_path: Path
 ) -> None:
-    with program(tmp_path / "cli.log", environment(tmp_path / "cli", config), "retrain", "crypto") as command:
-        materialize_all(tmp_path, environment(tmp_path / "ui", config))
+    retrain = program(tmp_path / "cli.log", environment(tmp_path / "cli", config), "retrain", "crypto")
+    with retrain as command, user_interface(tmp_path, environment(tmp_path / "ui", config)) as interface:
+        backfill = interface.materialize_all()
+        run_as_scheduled(workbench(config, tmp_path / "schedule"), tmp_path / "instance")
         assert command.wait(PATIENCE_SECONDS) == 0, (tmp_path / "cli.log").read_text()
-    run_as_scheduled(workbench(config, tmp_path / "schedule"), tmp_path / "instance")
+        interface.wait_for(backfill)
 
     command_line, ui, schedule = (left_in(tmp_path / route, config) for route in ("cli", "ui", "schedule"))
     assert command_line.artefacts.keys() >= {"crypto/bars/BTCUSD", "crypto/panel", "crypto/bc_policy"}
@@ -109,26 +111,67 @@ def test_the_command_line_the_ui_and_the_schedule_leave_the_same(
     assert (ui.retrainings, ui.openings) == (1, 1)
 
 
-def materialize_all(folder: Path, variables: Mapping[str, str]) -> None:
-    """Start `toto-ops dev` and materialise every asset and partition through its GraphQL interface, as its pages do."""
+@dataclass(frozen=True)
+class Interface:
+    """The GraphQL interface of a running `toto-ops dev`, which is what its pages use."""
+
+    server: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def materialize_all(self) -> str:
+        """Launch a backfill of every asset and partition, and return its id."""
+        nodes = self._until(lambda: self._ask(ASSETS))["assetNodes"]
+        assets = [{"path": node["assetKey"]["path"]} for node in nodes]
+        launched = self._ask(LAUNCH, assets=assets)["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def wait_for(self, backfill: str) -> None:
+        """Wait until a backfill has succeeded."""
+
+        def ended() -> str | None:
+            status = self._ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"]
+            return None if status in {"REQUESTED", "FAILING"} else str(status)
+
+        assert self._until(ended) == "COMPLETED_SUCCESS", self._end_of_log
+
+    def _ask(self, query: str, **variables: Any) -> Any:
+        """The answer; None while nobody listens yet."""
+        url = f"http://127.0.0.1:{self.port}/graphql"
+        try:
+            answer = requests.post(url, json={"query": query, "variables": variables}, timeout=60)
+        except requests.ConnectionError:
+            return None
+        content = answer.json()
+        assert "errors" not in content, content["errors"]
+        return content["data"]
+
+    def _until(self, look: Callable[[], Any]) -> Any:
+        """The first answer that is not None."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            assert self.server.poll() is None, self._end_of_log
+            answer = look()
+            if answer is not None:
+                return answer
+            time.sleep(0.5)
+        raise AssertionError(f"no answer in time:\n{self._end_of_log}")
+
+    @property
+    def _end_of_log(self) -> str:
+        return self.log.read_text()[-5000:]
+
+
+@contextmanager
+def user_interface(folder: Path, variables: Mapping[str, str]) -> Iterator[Interface]:
+    """Run `toto-ops dev`, daemon and all, until the block is left."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(EAGER_DAEMON)
     variables = {**variables, "PYTHONPATH": f"{folder / 'site'}{os.pathsep}{variables['PYTHONPATH']}"}
-    port = free_port()
-    log = folder / "dev.log"
+    port, log = free_port(), folder / "dev.log"
     with program(log, variables, "dev", "--port", str(port)) as server:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        ask = asker(port)
-        nodes = until(lambda: ask(ASSETS), server, log, deadline)["assetNodes"]
-        assets = [{"path": node["assetKey"]["path"]} for node in nodes]
-        launched = ask(LAUNCH, assets=assets)["launchPartitionBackfill"]
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
-
-        def ended() -> str | None:
-            status = ask(STATUS, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
-            return None if status in {"REQUESTED", "COMPLETED_PENDING"} else str(status)
-
-        assert until(ended, server, log, deadline) in {"COMPLETED", "COMPLETED_SUCCESS"}, log.read_text()[-5000:]
+        yield Interface(server, port, log)
 
 
 def run_as_scheduled(bench: Workbench, folder: Path) -> None:
@@ -191,29 +234,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def asker(port: int) -> Callable[..., dict[str, Any] | None]:
-    """A function that asks the server, and answers None while nobody listens yet."""
-
-    def ask(query: str, **variables: Any) -> dict[str, Any] | None:
-        try:
-            answer = requests.post(f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=30)
-        except requests.ConnectionError:
-            return None
-        content = answer.json()
-        assert "errors" not in content, content["errors"]
-        return dict(content["data"])
-
-    return ask
-
-
-def until(look: Callable[[], Any], server: subprocess.Popen[bytes], log: Path, deadline: float) -> Any:
-    """The first answer that is not None, from a server that is still running."""
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()[-5000:]
-        answer = look()
-        if answer is not None:
-            return answer
-        time.sleep(0.5)
-    raise AssertionError(f"no answer in time:\n{log.read_text()[-5000:]}")

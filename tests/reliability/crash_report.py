@@ -16,6 +16,8 @@ BEGIN, END = "<!-- figures of `make crash`: begin -->", "<!-- figures of `make c
 
 COLUMNS = ("kill", "served", "aimed at", "killed", "after s", "steps under way", "training next time", "next took s", "faults")
 
+WIDTH_OF_A_LOG = 160
+
 
 class Trial(StrictModel):
     """One kill and the retraining after it.
@@ -53,7 +55,7 @@ class Trial(StrictModel):
     @property
     def faults(self) -> tuple[str, ...]:
         """Everything that went wrong, a training that began anew included."""
-        restarted = (f"training began {self.training}",) if self.resumable and not self.resumed else ()
+        restarted = (f"training went on {self.training}",) if self.resumable and not self.resumed else ()
         return (*self.harmed, *self.unrecovered, *restarted)
 
     @property
@@ -97,6 +99,8 @@ def figures(report: CrashReport) -> list[tuple[str, str, str]]:
 def print_report(report: CrashReport) -> None:
     """Print the table of kills and the figures."""
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_LOG
     shown = Table(title=f"kills, seed {report.seed}", title_justify="left")
     for column in (
         "kill",

@@ -73,4 +73,4 @@ class Resumption:
     def in_words(self) -> str:
         if self.resumable:
             return f"after epoch {self.found}" if self.resumed else f"anew, though {self.found} epochs were done"
-        return "trained anew" if self.written else "was trained already"
+        return "from the first epoch" if self.written else "was done already"

@@ -31,6 +31,8 @@ IMAGES = PROJECT_ROOT / "docs" / "images"
 WINDOW = ViewportSize(width=1440, height=900)
 START_SECONDS = 120
 PAGE_MILLISECONDS = 30_000
+OFFERS = ("Try it now", "Close")
+"""Buttons that put away what MLflow lays over its pages."""
 DRAWING_MILLISECONDS = 2_500
 """Charts and graphs are drawn after their text is there."""
 
@@ -83,7 +85,7 @@ def mlflow_stops(universe: str) -> tuple[Stop, ...]:
     root = f"{project.settings.mlflow_interface}/"
     return (
         Stop("lineage", lineage.removeprefix(root.rstrip("/")), (f"toto-{universe}", "lineage.html")),
-        Stop("models", "/#/models", (f"toto-{universe}", "champion")),
+        Stop("models", f"/#/models/toto-{universe}", ("champion", "challenger", "fallback")),
     )
 
 
@@ -97,6 +99,9 @@ def walk(root: str, stops: tuple[Stop, ...], page: Page) -> None:
             except PlaywrightTimeoutError as error:
                 page.screenshot(path=str(IMAGES / "failed.png"))
                 raise SystemExit(f"{stop.path} does not show {text!r}; see {IMAGES / 'failed.png'}") from error
+        for offer in OFFERS:
+            if page.get_by_role("button", name=offer, exact=True).first.is_visible():
+                page.get_by_role("button", name=offer, exact=True).first.click()
         if stop.opens:
             page.get_by_role("row").filter(has=page.get_by_text(stop.opens, exact=True)).get_by_text("[Show Markdown]").click()
         if stop.scroll_to:

@@ -40,7 +40,7 @@ def backfill(
         try:
             done = _launch(project, chosen, named, quiet=as_json)
         except KeyboardInterrupt:
-            ERR.print("interrupted; what serves is as it was. Run it again to go on.", soft_wrap=True)
+            ERR.print("interrupted; what had joined stays, all else is as it was. Run it again to go on.", soft_wrap=True)
             raise
         states = _states(project, chosen, done)
     if as_json:
@@ -80,7 +80,7 @@ def _content(universe: Universe, done: Backfill, states: list[SymbolState]) -> d
 
 def _print(universe: Universe, done: Backfill, states: list[SymbolState]) -> None:
     if done.status == "failed":
-        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/]; what serves is as it was")
+        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/]; what serves is as it was, but for symbols that joined")
         for failure in done.failures:
             OUT.print(f"  {failure}", markup=False, highlight=False, soft_wrap=True)
         OUT.print(f"stack traces: `make dev`, run {', '.join(done.runs)}", highlight=False)

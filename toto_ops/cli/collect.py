@@ -10,7 +10,7 @@ import typer
 from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
-    from deploy.collection import HomeReport
+    from deploy.home_collection import HomeReport
 
 
 def gc(
@@ -27,10 +27,10 @@ def gc(
     from toto_ops.pipeline.collection import only_collection
 
     with errors_shown(as_json=as_json), only_collection(settings := Settings()):
-        from deploy import collection
+        from deploy import home_collection
 
-        plan = collection.plan_collection(settings, timedelta(days=older_than))
-        report = collection.report_of(plan) if dry_run else collection.carry_out(plan)
+        plan = home_collection.plan_home(settings, timedelta(days=older_than))
+        report = home_collection.report_of(plan) if dry_run else home_collection.carry_out(plan)
     if as_json:
         print_json({"dry_run": dry_run, "removed_bytes": report.removed_bytes, **report.model_dump(mode="json")})
     else:

@@ -102,7 +102,7 @@ def _retrain_one(
 
 def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | None) -> None:
     if launched.status == "failed":
-        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/]; what serves is as it was")
+        OUT.print(f"[bold red]{universe.name}: the pipeline failed[/]; what serves is as it was, unless a failure says otherwise")
         for failure in launched.failures:
             OUT.print(f"  {failure}", markup=False, highlight=False, soft_wrap=True)
         OUT.print(f"stack traces: `make dev`, run {launched.retrain_id}", highlight=False)

@@ -1,1 +1,1 @@
-"""Pure decisions about the running system: is anything stale?"""
+"""Pure decisions about the running system: what is stale, late, worth an alert or ready to join; and how alerts are sent."""

@@ -14,12 +14,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from toto_ops.configuration import Settings, StrictModel
 from toto_ops.errors import BusyError
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retention_marks import Mark, Marks, Reason, Terms, marks_of
+from toto_ops.storage.locking import held
 from toto_ops.storage.retention import (
     Kind,
     Shelf,
@@ -123,13 +124,9 @@ def only_collection(settings: Settings) -> Iterator[None]:
     BusyError
         If another is in progress.
     """
-    locks = settings.local_root / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / "gc.lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise BusyError("another collection is in progress", where=str(settings.local_root), remedy="wait for it") from error
+    busy = BusyError("another collection is in progress", where=str(settings.local_root), remedy="wait for it")
+    with held(FileLock(settings.lock_folder / "gc.lock", timeout=0), busy):
+        yield
 
 
 def plan_collections(settings: Settings, terms: Terms) -> tuple[CollectionPlan, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from toto_ops.serving.market_view import served_snapshot
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactKey
 from toto_ops.universes import SampleSource, Universe
+
+MEMBERS_DOCUMENT = "members.json"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Coverage:
     not_ingested: tuple[str, ...]
     """Members of the universe this retraining never looked at: it was started for some symbols only."""
     newcomers: frozenset[str] = frozenset()
-    """Those quarantined that no retraining ever had. They are not counted: new files that cannot be used yet do not stop
-    the symbols that are there."""
+    """Those without part in this retraining that none ever had: quarantined, or not there yet when it was launched. They
+    are not counted: new files do not stop the symbols that are there."""
 
     @property
     def sufficient(self) -> bool:
@@ -70,6 +72,9 @@ class Coverage:
         for symbol, why in self.quarantined.items():
             state = "is new, not counted, and waits" if symbol in self.newcomers else "is quarantined"
             parts.append(f"{symbol} {state}: {', '.join(why)}")
+        late = sorted(self.newcomers - self.quarantined.keys())
+        if late:
+            parts.append(f"{', '.join(late)} appeared after this run was launched, not counted, and will join later")
         return "; ".join(parts)
 
 
@@ -94,11 +99,11 @@ def ingest(
         If the source itself cannot be read.
     """
     retraining.resolve_as_of(as_of or default_as_of(universe))
-    note_fingerprint(project, retraining, universe)
+    note_fingerprint(project, retraining, universe, symbols)
     note_configuration(project, retraining, universe)
     source = open_source(universe)
     members = universe_symbols(universe, source)
-    retraining.store.create_model(_members_document(retraining), Members(symbols=members))
+    retraining.store.create_model(retraining.document(MEMBERS_DOCUMENT), Members(symbols=members))
     results = _ingest_members(source, retraining, universe, symbols, members)
     # A quarantined symbol can come back before the next retraining, once its source has changed.
     refused = [result for result in results if result.entry.status == "quarantined"]
@@ -129,7 +134,9 @@ def ingest_symbols(project: Project, retraining: Retraining, universe: Universe,
     read = {result.entry.symbol for result in results}
     _carry_over(retraining, served, [entry for entry in served.entries if entry.symbol not in read])
     joining = {result.entry.symbol for result in results if result.entry.status == "included"}
-    retraining.store.write_model(_members_document(retraining), Members(symbols=tuple(sorted({*served.symbols, *joining}))))
+    retraining.store.write_model(
+        retraining.document(MEMBERS_DOCUMENT), Members(symbols=tuple(sorted({*served.symbols, *joining})))
+    )
     return _ingested(source, retraining, symbols, results)
 
 
@@ -193,26 +200,27 @@ def snapshot_of(project: Project, retraining: Retraining, universe: Universe) ->
 def coverage_of(project: Project, retraining: Retraining, universe: Universe) -> Coverage:
     """How much of the universe takes part in this retraining."""
     snapshot = snapshot_of(project, retraining, universe)
-    stored = retraining.store.read_model(_members_document(retraining), Members)
+    stored = retraining.store.read_model(retraining.document(MEMBERS_DOCUMENT), Members)
     if stored is None:
         raise StorageError("does not say which symbols it is about", where=retraining.folder, remedy="materialise `bars` first")
     known = {entry.symbol for entry in snapshot.entries}
-    newcomers = _newcomers(project, universe, snapshot)
+    not_ingested = [symbol for symbol in stored.symbols if symbol not in known]
+    newcomers = _newcomers(project, universe, (*snapshot.quarantined, *not_ingested))
     counted = [symbol for symbol in stored.symbols if symbol not in newcomers]
     return Coverage(
         share=len(snapshot.symbols) / len(counted) if counted else 0.0,
         required=universe.minimum_coverage,
         quarantined=snapshot.quarantined,
-        not_ingested=tuple(symbol for symbol in stored.symbols if symbol not in known),
+        not_ingested=tuple(symbol for symbol in not_ingested if symbol not in newcomers),
         newcomers=newcomers,
     )
 
 
-def _newcomers(project: Project, universe: Universe, snapshot: Snapshot) -> frozenset[str]:
-    """Quarantined symbols without bars of an earlier retraining; none before the first one succeeded, when all are new."""
+def _newcomers(project: Project, universe: Universe, absent: Iterable[str]) -> frozenset[str]:
+    """Those of `absent` without bars of an earlier retraining; none before the first one succeeded, when all are new."""
     if project.store.latest(ArtefactKey(universe.name, "panel")) is None:
         return frozenset()
-    latest = {symbol: project.store.latest(ArtefactKey(universe.name, "bars", symbol)) for symbol in snapshot.quarantined}
+    latest = {symbol: project.store.latest(ArtefactKey(universe.name, "bars", symbol)) for symbol in absent}
     return frozenset(symbol for symbol, bars in latest.items() if bars is None)
 
 
@@ -231,7 +239,3 @@ def require_coverage(project: Project, retraining: Retraining, universe: Univers
             where=universe.name,
             remedy="mend the named feeds and launch all symbols together; minimum_coverage in universes.yaml sets the share",
         )
-
-
-def _members_document(retraining: Retraining) -> str:
-    return f"{retraining.folder}/members.json"

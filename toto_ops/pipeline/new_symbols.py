@@ -21,6 +21,11 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.universes import Universe
 
+ATTEMPTS = "symbol_attempts"
+"""Folder of a universe that holds the last attempt at each of its symbols."""
+
+JOINED_MARKET_DOCUMENT = "joined_market.json"
+
 SHOWN = 10
 """Waiting symbols that a summary names with their reasons: every tick of the sensor keeps one."""
 
@@ -146,7 +151,7 @@ def read_attempt(store: ArtefactStore, universe_name: str, symbol: str) -> Symbo
 
 def note_joined_market(retraining: Retraining, served: Snapshot) -> None:
     """Fix which served market this run adds to, once."""
-    retraining.store.create_model(_joined_market_document(retraining), JoinedMarket(retrain_id=served.retrain_id))
+    retraining.store.create_model(retraining.document(JOINED_MARKET_DOCUMENT), JoinedMarket(retrain_id=served.retrain_id))
 
 
 def may_replace(retraining: Retraining, served: Snapshot) -> bool:
@@ -155,7 +160,7 @@ def may_replace(retraining: Retraining, served: Snapshot) -> bool:
     A symbol-only run may replace the market it added to and nothing newer: an old one executed again would take away
     what joined since. A run over the whole universe may replace any.
     """
-    joined = retraining.store.read_model(_joined_market_document(retraining), JoinedMarket)
+    joined = retraining.store.read_model(retraining.document(JOINED_MARKET_DOCUMENT), JoinedMarket)
     return joined is None or served.retrain_id in (joined.retrain_id, retraining.retrain_id)
 
 
@@ -171,8 +176,4 @@ def _obstacle(source: BarSource, universe: Universe, symbol: str, as_of: datetim
 
 
 def _attempt_document(universe_name: str, symbol: str) -> str:
-    return f"{universe_name}/symbol_attempts/{symbol}.json"
-
-
-def _joined_market_document(retraining: Retraining) -> str:
-    return f"{retraining.folder}/joined_market.json"
+    return f"{universe_name}/{ATTEMPTS}/{symbol}.json"

@@ -11,6 +11,8 @@ from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe
 
+OUTCOME_DOCUMENT = "outcome.json"
+
 
 class SymbolOutcome(StrictModel):
     """Data health of one symbol."""
@@ -69,7 +71,7 @@ class RetrainingOutcome(VersionedModel):
 
 def write_outcome(retraining: Retraining, outcome: RetrainingOutcome) -> None:
     """Store what a retraining came to, beside its index."""
-    retraining.store.write_model(f"{retraining.folder}/outcome.json", outcome)
+    retraining.store.write_model(retraining.document(OUTCOME_DOCUMENT), outcome)
 
 
 def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -> RetrainingOutcome | None:
@@ -79,4 +81,4 @@ def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -
         if last is None:
             return None
         retrain_id = last.retrain_id
-    return project.store.read_model(f"{project.retraining(universe, retrain_id).folder}/outcome.json", RetrainingOutcome)
+    return project.store.read_model(project.retraining(universe, retrain_id).document(OUTCOME_DOCUMENT), RetrainingOutcome)

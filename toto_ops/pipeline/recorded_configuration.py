@@ -9,6 +9,8 @@ from toto_ops.pipeline.project import Project
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe
 
+CONFIGURATION_DOCUMENT = "configuration.json"
+
 
 class RecordedConfiguration(VersionedModel):
     """Every setting that influenced a retraining, overlays and overrides applied; `Project.config_hash` is its hash."""
@@ -28,13 +30,9 @@ def note_configuration(project: Project, retraining: Retraining, universe: Unive
         "gates": project.gates(universe),
     }
     content = {name: part.model_dump(mode="json", by_alias=True) for name, part in parts.items()}
-    retraining.store.create_model(_document(retraining), RecordedConfiguration.model_validate(content))
+    retraining.store.create_model(retraining.document(CONFIGURATION_DOCUMENT), RecordedConfiguration.model_validate(content))
 
 
 def configuration_of(retraining: Retraining) -> RecordedConfiguration | None:
     """The configuration a retraining was made with; None for one of a release that did not keep it."""
-    return retraining.store.read_model(_document(retraining), RecordedConfiguration)
-
-
-def _document(retraining: Retraining) -> str:
-    return f"{retraining.folder}/configuration.json"
+    return retraining.store.read_model(retraining.document(CONFIGURATION_DOCUMENT), RecordedConfiguration)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from toto_ops.simulation.observation import Observation
 
 CHALLENGER_DOCUMENT = "challenger.json"
-"""In the index of a retraining that has registered its challenger."""
 
 PARITY_ROWS = 64
 """Rows of real market features the ONNX model is compared with torch on, spread over the panel."""
@@ -85,7 +84,7 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
         Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))
     )
     offered = OfferedChallenger(name=challenger.name, version=challenger.version)
-    retraining.store.write_model(_challenger_document(retraining), offered)
+    retraining.store.write_model(retraining.document(CHALLENGER_DOCUMENT), offered)
     return Registered(challenger, fallback)
 
 
@@ -105,7 +104,7 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
 
     require_newest(project, retraining, universe)
     evidence, _ = evidence_of(retraining)
-    offered = retraining.store.read_model(_challenger_document(retraining), OfferedChallenger)
+    offered = retraining.store.read_model(retraining.document(CHALLENGER_DOCUMENT), OfferedChallenger)
     if offered is None:
         raise PromotionError(
             "no challenger was registered", where=universe.name, remedy="materialise `challenger` in the same run first"
@@ -120,10 +119,6 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     # Last, because a page that cannot be written must not make a settled retraining look unfinished to the next one.
     publish_lineage(project, universe)
     return outcome
-
-
-def _challenger_document(retraining: Retraining) -> str:
-    return f"{retraining.folder}/{CHALLENGER_DOCUMENT}"
 
 
 def _decided(project: Project, retraining: Retraining, universe: Universe, version: int, reason: str) -> Decision:

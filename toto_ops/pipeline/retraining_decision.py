@@ -21,6 +21,9 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import LIVE
 from toto_ops.universes import SampleSource, Universe
 
+FINGERPRINT_DOCUMENT = "fingerprint.json"
+LAST_RETRAINING_DOCUMENT = "last_retraining.json"
+
 
 class LastRetraining(VersionedModel):
     """The last retraining of a universe that succeeded, and what it used."""
@@ -77,7 +80,12 @@ def sources_of(universe: Universe, source: BarSource, symbols: Sequence[str]) ->
     """What tells whether the bars, or the published sentiment, of `symbols` changed; sentiment only where there is some."""
     sentiment = {symbol: path for symbol in symbols if (path := sentiment_path(universe, symbol))}
     bars = {symbol: source_mark(source, symbol) for symbol in symbols}
-    return bars | {f"{symbol} sentiment": file_digest(path) for symbol, path in sentiment.items()}
+    return bars | {_sentiment_of(symbol): file_digest(path) for symbol, path in sentiment.items()}
+
+
+def _sentiment_of(symbol: str) -> str:
+    """What `sources_of` calls the published sentiment of a symbol."""
+    return f"{symbol} sentiment"
 
 
 def last_retraining(project: Project, universe: Universe) -> Retraining | None:
@@ -111,15 +119,25 @@ def require_newest(project: Project, retraining: Retraining, universe: Universe)
         )
 
 
-def note_fingerprint(project: Project, retraining: Retraining, universe: Universe) -> None:
-    """Note what a retraining is about to use, before it reads it: a feed that grows meanwhile is then seen as new."""
+def note_fingerprint(project: Project, retraining: Retraining, universe: Universe, symbols: Sequence[str] | None = None) -> None:
+    """Note what a retraining is about to use, before it reads it: a feed that grows meanwhile is then seen as new.
+
+    Parameters
+    ----------
+    symbols
+        Those it was launched for, all by default. One that appeared since its launch is then seen as new as well.
+    """
     fingerprint = assess(project, universe).fingerprint
-    retraining.store.create_model(f"{retraining.folder}/fingerprint.json", fingerprint)
+    if symbols is not None:
+        covered = {*symbols, *(_sentiment_of(symbol) for symbol in symbols)}
+        sources = {name: content for name, content in fingerprint.sources.items() if name in covered}
+        fingerprint = fingerprint.model_copy(update={"sources": sources})
+    retraining.store.create_model(retraining.document(FINGERPRINT_DOCUMENT), fingerprint)
 
 
 def has_fingerprint(retraining: Retraining) -> bool:
     """Whether `note_fingerprint` noted anything: the store then holds this retraining."""
-    return retraining.store.has_document(f"{retraining.folder}/fingerprint.json")
+    return retraining.store.has_document(retraining.document(FINGERPRINT_DOCUMENT))
 
 
 def noted_fingerprint(retraining: Retraining) -> Fingerprint:
@@ -130,7 +148,7 @@ def noted_fingerprint(retraining: Retraining) -> Fingerprint:
     StorageError
         If it noted nothing yet.
     """
-    fingerprint = retraining.store.read_model(f"{retraining.folder}/fingerprint.json", Fingerprint)
+    fingerprint = retraining.store.read_model(retraining.document(FINGERPRINT_DOCUMENT), Fingerprint)
     if fingerprint is None:
         raise StorageError("has no fingerprint", where=retraining.folder, remedy="materialise `bars` first")
     return fingerprint
@@ -144,4 +162,4 @@ def remember(project: Project, retraining: Retraining, universe: Universe, compl
 
 def last_retraining_document(universe_name: str) -> str:
     """Where the last successful retraining of a universe is noted."""
-    return f"{universe_name}/last_retraining.json"
+    return f"{universe_name}/{LAST_RETRAINING_DOCUMENT}"

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from toto_ops.configuration import VersionedModel
 from toto_ops.monitoring.new_symbols import SymbolAttempt
 from toto_ops.monitoring.staleness import Fingerprint
-from toto_ops.pipeline.market_steps import Members
-from toto_ops.pipeline.new_symbols import JoinedMarket
-from toto_ops.pipeline.outcome import RetrainingOutcome
-from toto_ops.pipeline.recorded_configuration import RecordedConfiguration
-from toto_ops.pipeline.registry_steps import OfferedChallenger
-from toto_ops.pipeline.retraining_decision import LastRetraining
-from toto_ops.serving.market_view import PublishedMarket
-from toto_ops.storage.retraining import RETRAININGS, AsOf
-from toto_ops.training.ledger import Opening, Trial
+from toto_ops.pipeline.market_steps import MEMBERS_DOCUMENT, Members
+from toto_ops.pipeline.new_symbols import ATTEMPTS, JOINED_MARKET_DOCUMENT, JoinedMarket
+from toto_ops.pipeline.outcome import OUTCOME_DOCUMENT, RetrainingOutcome
+from toto_ops.pipeline.recorded_configuration import CONFIGURATION_DOCUMENT, RecordedConfiguration
+from toto_ops.pipeline.registry_steps import CHALLENGER_DOCUMENT, OfferedChallenger
+from toto_ops.pipeline.retraining_decision import FINGERPRINT_DOCUMENT, LAST_RETRAINING_DOCUMENT, LastRetraining
+from toto_ops.serving.market_view import SERVING_DOCUMENT, PublishedMarket
+from toto_ops.storage.retraining import AS_OF_DOCUMENT, RETRAININGS, AsOf
+from toto_ops.training.ledger import OPENINGS, TRIALS, Opening, Trial
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class DocumentKind:
 
 
 DOCUMENTS = (
-    DocumentKind(PublishedMarket, "*/serving.json"),
-    DocumentKind(LastRetraining, "*/last_retraining.json"),
-    DocumentKind(SymbolAttempt, "*/symbol_attempts/*.json"),
-    DocumentKind(Trial, "*/trials/*.json"),
-    DocumentKind(Opening, "*/openings/*.json"),
-    DocumentKind(AsOf, f"*/{RETRAININGS}/*/as_of.json"),
-    DocumentKind(Members, f"*/{RETRAININGS}/*/members.json"),
-    DocumentKind(Fingerprint, f"*/{RETRAININGS}/*/fingerprint.json"),
-    DocumentKind(RecordedConfiguration, f"*/{RETRAININGS}/*/configuration.json"),
-    DocumentKind(JoinedMarket, f"*/{RETRAININGS}/*/joined_market.json"),
-    DocumentKind(OfferedChallenger, f"*/{RETRAININGS}/*/challenger.json"),
-    DocumentKind(RetrainingOutcome, f"*/{RETRAININGS}/*/outcome.json"),
+    DocumentKind(PublishedMarket, f"*/{SERVING_DOCUMENT}"),
+    DocumentKind(LastRetraining, f"*/{LAST_RETRAINING_DOCUMENT}"),
+    DocumentKind(SymbolAttempt, f"*/{ATTEMPTS}/*.json"),
+    DocumentKind(Trial, f"*/{TRIALS}/*.json"),
+    DocumentKind(Opening, f"*/{OPENINGS}/*.json"),
+    DocumentKind(AsOf, f"*/{RETRAININGS}/*/{AS_OF_DOCUMENT}"),
+    DocumentKind(Members, f"*/{RETRAININGS}/*/{MEMBERS_DOCUMENT}"),
+    DocumentKind(Fingerprint, f"*/{RETRAININGS}/*/{FINGERPRINT_DOCUMENT}"),
+    DocumentKind(RecordedConfiguration, f"*/{RETRAININGS}/*/{CONFIGURATION_DOCUMENT}"),
+    DocumentKind(JoinedMarket, f"*/{RETRAININGS}/*/{JOINED_MARKET_DOCUMENT}"),
+    DocumentKind(OfferedChallenger, f"*/{RETRAININGS}/*/{CHALLENGER_DOCUMENT}"),
+    DocumentKind(RetrainingOutcome, f"*/{RETRAININGS}/*/{OUTCOME_DOCUMENT}"),
 )
 """Documents that are written anew as the present version."""
 

@@ -1,1 +1,1 @@
-"""MLflow runs and models, ONNX export, promotion and rollback."""
+"""MLflow runs and models, ONNX export, promotion, rollback and freeze, the diary of all that, and the lineage page."""

@@ -13,12 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from filelock import Timeout
-
-from toto_ops.errors import BusyError, PromotionError, TotoOpsError
-from toto_ops.registry.events import LONGEST_TEXT, Kind, Outcome, RegistryEvent, events, record_event
+from toto_ops.errors import BusyError, PromotionError, StorageError, TotoOpsError
+from toto_ops.registry.events import (
+    LONGEST_TEXT,
+    Kind,
+    Outcome,
+    RegistryEvent,
+    events,
+    last_promotion,
+    last_withdrawal,
+    record_event,
+)
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.versions import CHAMPION, PREVIOUS, PROMOTED_AT_TAG, REPLACED_TAG, ROLLED_BACK_AT_TAG
+from toto_ops.storage.locking import held
 from toto_ops.storage.refusals import refusal
 
 LONGEST_NAME = 200
@@ -69,20 +77,14 @@ def changes_in_turn(registry: ModelRegistry, universe: str) -> Iterator[None]:
     BusyError
         If another change is still under way after two minutes.
     """
-    lock = registry.tracking.lock(f"promotion-{universe}")
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise BusyError(
-            "another promotion or rollback is in progress",
-            where=registry.serving_name(universe),
-            remedy="try again when it has finished",
-        ) from error
-    try:
+    busy = BusyError(
+        "another promotion or rollback is in progress",
+        where=registry.serving_name(universe),
+        remedy="try again when it has finished",
+    )
+    with held(registry.tracking.lock(f"promotion-{universe}"), busy):
         _settle(registry, universe, "failed", "its process ended before it was finished")
         yield
-    finally:
-        lock.release()
 
 
 def settle_interrupted(registry: ModelRegistry, universe: str) -> None:
@@ -104,6 +106,21 @@ def require_signed(by: str, why: str, where: str) -> None:
             raise PromotionError(
                 f"the diary needs {what}", where=where, remedy=f"say it in 1 to {longest:,} characters".replace(",", " ")
             )
+
+
+def require_registered(registry: ModelRegistry, universe: str) -> dict[str, int]:
+    """Aliases of the model that serves a universe, once there is one.
+
+    Raises
+    ------
+    StorageError
+        If nothing was registered for the universe yet.
+    """
+    name = registry.serving_name(universe)
+    aliases = registry.aliases(name)
+    if not aliases:
+        raise StorageError("no model is registered", where=name, remedy=f"run `toto-ops retrain {universe}` first")
+    return aliases
 
 
 @contextmanager
@@ -203,26 +220,20 @@ def _follow(registry: ModelRegistry, diary: Sequence[RegistryEvent], champion: i
     if newest.kind not in ("promotion", "rollback"):
         return
     name = registry.serving_name(newest.universe)
-    done = [event for event in diary if event.outcome == "done"]
     for version in (newest.version, newest.instead_of):
         if version is not None:
-            _tag(registry, name, version, _tags_of(done, version))
-    promotion = _last_promotion(done, champion)
+            _tag(registry, name, version, _tags_of(diary, version))
+    promotion = last_promotion(diary, champion)
     _point(registry, name, PREVIOUS, promotion.instead_of if promotion else None)
 
 
-def _tags_of(done: Sequence[RegistryEvent], version: int) -> dict[str, str | None]:
-    promotion = _last_promotion(done, version)
-    withdrawal = next((event for event in reversed(done) if event.kind == "rollback" and event.instead_of == version), None)
+def _tags_of(diary: Sequence[RegistryEvent], version: int) -> dict[str, str | None]:
+    promotion, withdrawal = last_promotion(diary, version), last_withdrawal(diary, version)
     return {
         PROMOTED_AT_TAG: promotion.at.isoformat() if promotion else None,
         REPLACED_TAG: str(promotion.instead_of or "") if promotion else None,
         ROLLED_BACK_AT_TAG: withdrawal.at.isoformat() if withdrawal else None,
     }
-
-
-def _last_promotion(done: Sequence[RegistryEvent], version: int | None) -> RegistryEvent | None:
-    return next((event for event in reversed(done) if event.kind == "promotion" and event.version == version), None)
 
 
 def _tag(registry: ModelRegistry, name: str, version: int, wanted: dict[str, str | None]) -> None:

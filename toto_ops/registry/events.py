@@ -92,9 +92,26 @@ def record_event(registry: ModelRegistry, event: RegistryEvent) -> str:
     return tag
 
 
+def changes(diary: Sequence[RegistryEvent]) -> tuple[RegistryEvent, ...]:
+    """Promotions and rollbacks that took effect, oldest first."""
+    return tuple(event for event in diary if event.outcome == "done" and event.kind in ("promotion", "rollback"))
+
+
 def last_change(diary: Sequence[RegistryEvent]) -> RegistryEvent | None:
     """The newest promotion or rollback that took effect; None where nothing was ever promoted."""
-    return next((event for event in reversed(diary) if event.outcome == "done" and event.kind in ("promotion", "rollback")), None)
+    return next(reversed(changes(diary)), None)
+
+
+def last_promotion(diary: Sequence[RegistryEvent], version: int | None) -> RegistryEvent | None:
+    """The newest promotion that made a version champion, if one did."""
+    promotions = (event for event in reversed(changes(diary)) if event.kind == "promotion")
+    return next((event for event in promotions if event.version == version), None)
+
+
+def last_withdrawal(diary: Sequence[RegistryEvent], version: int) -> RegistryEvent | None:
+    """The newest rollback that withdrew a version, if one did."""
+    rollbacks = (event for event in reversed(changes(diary)) if event.kind == "rollback")
+    return next((event for event in rollbacks if event.instead_of == version), None)
 
 
 def events(registry: ModelRegistry, universe: str) -> tuple[RegistryEvent, ...]:

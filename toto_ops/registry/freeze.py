@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from toto_ops.errors import PromotionRefusedError, StorageError
-from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_signed
+from toto_ops.errors import PromotionRefusedError
+from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_registered, require_signed
 from toto_ops.registry.events import RegistryEvent
 from toto_ops.registry.models import ModelRegistry
-from toto_ops.registry.versions import CHAMPION, FALLBACK
+from toto_ops.registry.versions import serving_version
 
 
 def freeze(registry: ModelRegistry, universe: str, *, by: str, why: str) -> RegistryEvent:
@@ -18,9 +18,13 @@ def freeze(registry: ModelRegistry, universe: str, *, by: str, why: str) -> Regi
     Raises
     ------
     PromotionRefusedError
-        If it is frozen already, or nobody gives a reason.
+        If it is frozen already.
+    PromotionError
+        If nobody gives a reason, or the registry failed.
     StorageError
         If nothing was registered for the universe yet.
+    BusyError
+        If another change is under way.
     """
     return _switch(registry, universe, "freeze", by, why)
 
@@ -57,10 +61,7 @@ def _switch(registry: ModelRegistry, universe: str, kind: Literal["freeze", "unf
     name = registry.serving_name(universe)
     require_signed(by, why, name)
     with changes_in_turn(registry, universe):
-        aliases = registry.aliases(name)
-        if not aliases:
-            raise StorageError("no model is registered", where=name, remedy=f"run `toto-ops retrain {universe}` first")
-        serving = aliases.get(CHAMPION, aliases.get(FALLBACK))
+        serving = serving_version(require_registered(registry, universe))
         with attempted(registry, universe, Intent(kind, serving, None, by, why)) as attempt:
             frozen = freeze_in_force(attempt.diary)
             if kind == "freeze" and frozen is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import AwareDatetime
@@ -12,11 +11,11 @@ from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Criterion
 from toto_ops.policies.contract import read_manifest
-from toto_ops.registry.events import RegistryEvent, events
-from toto_ops.registry.freeze import freeze_in_force
+from toto_ops.registry.events import RegistryEvent
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.promotion import evidence_of
-from toto_ops.registry.versions import CHAMPION, FALLBACK, RegisteredVersion
+from toto_ops.registry.standing import Succession, succession_of
+from toto_ops.registry.versions import CHAMPION, RegisteredVersion, serving_version
 
 
 class RegistryRow(StrictModel):
@@ -96,9 +95,8 @@ def registry_table(registry: ModelRegistry, universes: Sequence[str]) -> tuple[R
     """Every version offered to serve these universes, newest first within each."""
     rows: list[RegistryRow] = []
     for universe in universes:
-        versions = registry.versions(registry.serving_name(universe))
-        standing = _Standing(_serving(versions), freeze_in_force(events(registry, universe)))
-        rows += [_row(version, standing) for version in reversed(versions)]
+        succession = succession_of(registry, universe)
+        rows += [_row(version, succession) for version in reversed(succession.versions)]
     return tuple(rows)
 
 
@@ -115,9 +113,9 @@ def version_detail(registry: ModelRegistry, universe: str, version: int) -> Vers
     folder = registry.files(registered)
     manifest = read_manifest(folder)
     evidence = evidence_of(registry, registered) if EVIDENCE_FILE in registered.files else None
-    diary = events(registry, universe)
+    succession = succession_of(registry, universe)
     return VersionDetail(
-        row=_row(registered, _Standing(_serving(registry.versions(name)), freeze_in_force(diary))),
+        row=_row(registered, succession),
         symbols=manifest.symbols,
         config=manifest.config,
         metrics=manifest.metrics,
@@ -127,7 +125,7 @@ def version_detail(registry: ModelRegistry, universe: str, version: int) -> Vers
         source=registered.source,
         run_id=registered.run_id,
         provenance=dict(registered.provenance),
-        events=tuple(event for event in diary if version in (event.version, event.instead_of)),
+        events=succession.events_about(version),
     )
 
 
@@ -142,8 +140,7 @@ def incumbent(registry: ModelRegistry, universe: str) -> Incumbent | None:
 def incumbent_version(registry: ModelRegistry, universe: str) -> RegisteredVersion | None:
     """The registered version that serves a universe now."""
     name = registry.serving_name(universe)
-    aliases = registry.aliases(name)
-    number = aliases.get(CHAMPION, aliases.get(FALLBACK))
+    number = serving_version(registry.aliases(name))
     return None if number is None else registry.version(name, number)
 
 
@@ -163,27 +160,15 @@ def require_incumbent(registry: ModelRegistry, universe: str) -> RegisteredVersi
     return version
 
 
-@dataclass(frozen=True)
-class _Standing:
-    """What is true of a universe as a whole: which version serves it, and the freeze in force."""
-
-    serving: int | None
-    freeze: RegistryEvent | None
-
-
-def _serving(versions: Sequence[RegisteredVersion]) -> int | None:
-    by_alias = {alias: version.version for version in versions for alias in version.aliases}
-    return by_alias.get(CHAMPION, by_alias.get(FALLBACK))
-
-
-def _row(version: RegisteredVersion, standing: _Standing) -> RegistryRow:
+def _row(version: RegisteredVersion, succession: Succession) -> RegistryRow:
+    serving, frozen = succession.serving, succession.frozen
     return RegistryRow(
         universe=version.universe,
         model=version.name,
         version=version.version,
         line=version.line,
         aliases=version.aliases,
-        serves=version.version == standing.serving,
+        serves=serving is not None and version.version == serving.version,
         gates=version.gates,
         created_at=version.created_at,
         promoted_at=version.promoted_at,
@@ -194,5 +179,5 @@ def _row(version: RegisteredVersion, standing: _Standing) -> RegistryRow:
         data_hash=version.data_hash,
         inputs_hash=version.inputs_hash,
         code_version=version.code_version,
-        frozen=standing.freeze.signed if standing.freeze else None,
+        frozen=frozen.signed if frozen else None,
     )

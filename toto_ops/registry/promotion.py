@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from toto_ops.errors import PromotionError, PromotionRefusedError, StorageError
+from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from toto_ops.policies.contract import read_manifest
-from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_signed
+from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_registered, require_signed
 from toto_ops.registry.belonging import require_about
 from toto_ops.registry.events import RegistryEvent, last_change
 from toto_ops.registry.freeze import require_not_frozen
@@ -31,7 +31,7 @@ class Promotion:
     Attributes
     ----------
     outcome
-        `unchanged` where the version was the champion already.
+        `unchanged` where the very policy was the champion already, under whatever version.
     champion
         What serves now.
     replaced
@@ -89,11 +89,12 @@ def promote(registry: ModelRegistry, universe: str, version: int, *, by: str, wh
     with changes_in_turn(registry, universe):
         candidate = registry.version(name, version)
         current = registry.aliases(name).get(CHAMPION)
-        if current == version:
-            return Promotion("unchanged", candidate, candidate.replaced)
+        champion = registry.version(name, current) if current is not None else None
+        # The same policy judged once more: replacing it by itself would leave nothing to roll back to.
+        if champion is not None and champion.inputs_hash == candidate.inputs_hash:
+            return Promotion("unchanged", champion, champion.replaced)
         with attempted(registry, universe, Intent("promotion", version, current, by, why)) as attempt:
             require_not_frozen(attempt.diary)
-            champion = registry.version(name, current) if current is not None else None
             _require_fit_to_serve(registry, attempt.diary, candidate, champion)
             attempt.move_champion(version)
         return Promotion("promoted", registry.version(name, version), current)
@@ -123,9 +124,7 @@ def rollback(registry: ModelRegistry, universe: str, *, by: str, why: str) -> Ro
     name = registry.serving_name(universe)
     require_signed(by, why, name)
     with changes_in_turn(registry, universe):
-        aliases = registry.aliases(name)
-        if not aliases:
-            raise StorageError("no model is registered", where=name, remedy=f"run `toto-ops retrain {universe}` first")
+        aliases = require_registered(registry, universe)
         champion, successor = aliases.get(CHAMPION), aliases.get(PREVIOUS, aliases.get(FALLBACK))
         with attempted(registry, universe, Intent("rollback", successor, champion, by, why)) as attempt:
             withdrawn, incumbent = _succession(registry, name, champion, successor)

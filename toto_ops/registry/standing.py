@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from toto_ops.errors import StorageError
-from toto_ops.registry.events import RegistryEvent, events
+from toto_ops.registry.events import RegistryEvent, changes, events, last_promotion, last_withdrawal
 from toto_ops.registry.freeze import freeze_in_force
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.versions import CHAMPION, FALLBACK, PREVIOUS, RegisteredVersion
@@ -61,13 +61,12 @@ class Standing:
     @property
     def promotion(self) -> RegistryEvent | None:
         """The promotion that made it champion, if one did."""
-        return _promotion_of(self.version.version, self.events)
+        return last_promotion(self.events, self.version.version)
 
     @property
     def withdrawal(self) -> RegistryEvent | None:
         """The rollback that withdrew it, if one did."""
-        rollbacks = (move for move in reversed(_moves(self.events)) if move.kind == "rollback")
-        return next((move for move in rollbacks if move.instead_of == self.version.version), None)
+        return last_withdrawal(self.events, self.version.version)
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,17 @@ class Succession:
     @property
     def ever_served(self) -> tuple[RegisteredVersion, ...]:
         """What serves, and what came to serve or ceased to by a promotion or a rollback; oldest version first."""
-        moves = _moves(self.diary)
-        numbers = {event.version for event in moves} | {event.instead_of for event in moves}
+        numbers = {number for event in changes(self.diary) for number in (event.version, event.instead_of)}
         return tuple(version for version in self.versions if version == self.serving or version.version in numbers)
+
+    @property
+    def frozen(self) -> RegistryEvent | None:
+        """The freeze in force, if promotions are frozen."""
+        return freeze_in_force(self.diary)
+
+    def events_about(self, number: int) -> tuple[RegistryEvent, ...]:
+        """Every attempt a version had a part in, oldest first."""
+        return tuple(event for event in self.diary if number in (event.version, event.instead_of))
 
     def standing(self, number: int) -> Standing:
         """Where one version stands.
@@ -104,16 +111,16 @@ class Succession:
         serves = version == self.serving
         services = _services(version, self.diary, serves=serves)
         ended = services[-1].ended if services else None
-        promotion = _promotion_of(number, self.diary)
+        promotion = last_promotion(self.diary, number)
         return Standing(
             version=version,
             serves=serves,
-            events=tuple(event for event in self.diary if number in (event.version, event.instead_of)),
+            events=self.events_about(number),
             services=services,
             predecessor=self._numbered(promotion.instead_of if promotion else None),
             successor=self._numbered(ended.version if ended else None),
             rolls_back_to=self._pointed_at(PREVIOUS) or self._pointed_at(FALLBACK) if CHAMPION in version.aliases else None,
-            frozen=freeze_in_force(self.diary) if serves else None,
+            frozen=self.frozen if serves else None,
         )
 
     def _pointed_at(self, alias: str) -> RegisteredVersion | None:
@@ -129,19 +136,10 @@ def succession_of(registry: ModelRegistry, universe: str) -> Succession:
     return Succession(name, registry.versions(name), events(registry, universe))
 
 
-def _moves(diary: Sequence[RegistryEvent]) -> list[RegistryEvent]:
-    return [event for event in diary if event.outcome == "done" and event.kind in {"promotion", "rollback"}]
-
-
-def _promotion_of(number: int, diary: Sequence[RegistryEvent]) -> RegistryEvent | None:
-    promotions = (move for move in reversed(_moves(diary)) if move.kind == "promotion")
-    return next((move for move in promotions if move.version == number), None)
-
-
 def _services(version: RegisteredVersion, diary: Sequence[RegistryEvent], *, serves: bool) -> tuple[Service, ...]:
     services: list[Service] = []
     current: Service | None = None
-    for event in _moves(diary):
+    for event in changes(diary):
         if event.version == version.version:
             current = Service(event.at, event, None)
         elif current is not None:

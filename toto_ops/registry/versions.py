@@ -37,6 +37,11 @@ NOT_JUDGED_HASH = "none"
 """Evidence hash of a version that has no evidence: the fallback, which needs none to serve."""
 
 
+def serving_version(aliases: Mapping[str, int]) -> int | None:
+    """Number of the version that serves, by the aliases of its model: the champion, else the fallback."""
+    return aliases.get(CHAMPION, aliases.get(FALLBACK))
+
+
 @dataclass(frozen=True)
 class RegisteredVersion:
     """One version of a registered model.

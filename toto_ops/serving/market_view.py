@@ -16,6 +16,8 @@ from toto_ops.features.panel_builder import load_panel
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 
+SERVING_DOCUMENT = "serving.json"
+
 
 class PublishedMarket(VersionedModel):
     """What the document holds."""
@@ -37,7 +39,7 @@ class MarketView:
 def publish_market(store: ArtefactStore, snapshot: Snapshot, panel: ArtefactRef) -> None:
     """Make a snapshot and its panel what serving reads. Call it only when the run that made them has succeeded."""
     published = PublishedMarket(snapshot=snapshot, panel=panel.content_hash, panel_inputs_hash=panel.inputs_hash)
-    store.write_document(_document(snapshot.universe), published.model_dump(mode="json"))
+    store.write_model(_document(snapshot.universe), published)
 
 
 def is_published(store: ArtefactStore, universe: str) -> bool:
@@ -94,4 +96,4 @@ def _published(store: ArtefactStore, universe: str) -> PublishedMarket:
 
 
 def _document(universe: str) -> str:
-    return f"{universe}/serving.json"
+    return f"{universe}/{SERVING_DOCUMENT}"

@@ -20,6 +20,8 @@ from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 RETRAININGS = "retrainings"
 """Folder of a universe that holds one index per retraining."""
 
+AS_OF_DOCUMENT = "as_of.json"
+
 
 class AsOf(VersionedModel):
     """The moment a retraining stands at."""
@@ -39,18 +41,22 @@ class Retraining:
     def folder(self) -> str:
         return f"{self.universe}/{RETRAININGS}/{self.retrain_id}"
 
+    def document(self, name: str) -> str:
+        """Where the store keeps a document of this retraining."""
+        return f"{self.folder}/{name}"
+
     def key(self, asset: str, symbol: str | None = None) -> ArtefactKey:
         return ArtefactKey(self.universe, asset, symbol)
 
     def resolve_as_of(self, as_of: datetime) -> datetime:
         """Fix the `as_of` of this retraining once; later callers get what the first one said."""
-        self.store.create_model(f"{self.folder}/as_of.json", AsOf(as_of=as_of.astimezone(UTC)))
+        self.store.create_model(self.document(AS_OF_DOCUMENT), AsOf(as_of=as_of.astimezone(UTC)))
         return self.as_of
 
     @property
     def as_of(self) -> datetime:
         """The moment after which nothing is known to this retraining."""
-        stored = self.store.read_model(f"{self.folder}/as_of.json", AsOf)
+        stored = self.store.read_model(self.document(AS_OF_DOCUMENT), AsOf)
         if stored is None:
             raise StorageError("has no as_of yet", where=self.folder, remedy="materialise `bars` first")
         return stored.as_of

@@ -19,6 +19,10 @@ from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.training.splits import Span, Splits
 
+TRIALS = "trials"
+OPENINGS = "openings"
+"""Folders of a universe that hold its ledger."""
+
 
 class Trial(VersionedModel):
     """One configuration that was trained and then looked at on the validation span.
@@ -125,7 +129,7 @@ class TrialLedger:
         StorageError
             If the trial belongs to another universe.
         """
-        return self._append("trials", trial.trial_id, trial)
+        return self._append(TRIALS, trial.trial_id, trial)
 
     def open_test(self, opening: Opening) -> bool:
         """Log a look at test bars, before looking; False if this very look is logged already.
@@ -135,7 +139,7 @@ class TrialLedger:
         StorageError
             If the opening belongs to another universe.
         """
-        return self._append("openings", opening.opening_id, opening)
+        return self._append(OPENINGS, opening.opening_id, opening)
 
     def trials(self) -> Iterator[Trial]:
         """Every trial, by id.
@@ -145,11 +149,11 @@ class TrialLedger:
         StorageError
             If an entry cannot be read: a ledger with holes must not pass for a short one.
         """
-        for name, content in self._store.documents(self._folder("trials")):
+        for name, content in self._store.documents(self._folder(TRIALS)):
             try:
                 yield Trial.stored(content)
             except ValidationError as error:
-                raise self._unreadable("trials", name, error) from error
+                raise self._unreadable(TRIALS, name, error) from error
 
     def openings(self, overlapping: Span | None = None) -> Iterator[Opening]:
         """Every opening, or those that looked at bars of one span.
@@ -159,11 +163,11 @@ class TrialLedger:
         StorageError
             If an entry cannot be read.
         """
-        for name, content in self._store.documents(self._folder("openings")):
+        for name, content in self._store.documents(self._folder(OPENINGS)):
             try:
                 opening = Opening.stored(content)
             except ValidationError as error:
-                raise self._unreadable("openings", name, error) from error
+                raise self._unreadable(OPENINGS, name, error) from error
             if overlapping is None or opening.overlaps(overlapping):
                 yield opening
 

@@ -46,6 +46,19 @@ def of_the_ui(instance: dg.DagsterInstance, pid: int, tags: dict[str, str] | Non
     return run
 
 
+def executed_again(instance: dg.DagsterInstance, parent: dg.DagsterRun, pid: int) -> dg.DagsterRun:
+    """A run that somebody executed again from the UI: it inherits the tags of its parent, and has a process of its own."""
+    run = started_run(
+        instance,
+        job_name=parent.job_name,
+        tags={**parent.tags, **LOCAL_SERVER},
+        parent_run_id=parent.run_id,
+        root_run_id=parent.root_run_id or parent.run_id,
+    )
+    instance.report_engine_event("Started process for run", run, EngineEventData.in_process(pid))
+    return run
+
+
 def queued_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
     """A run over the crypto assets whose turn has not come."""
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("toto"), "__repository__")

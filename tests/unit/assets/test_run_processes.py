@@ -13,6 +13,7 @@ from tests.unit.assets.run_samples import (
     DEAD_LAUNCHER,
     ELSEWHERE,
     ended_process,
+    executed_again,
     of_a_command_line,
     of_the_ui,
     sleeping_process,
@@ -53,6 +54,15 @@ def test_a_run_of_the_ui_lives_as_long_as_the_process_it_named(instance: dg.Dags
     assert not has_died(instance, of_the_ui(instance, os.getpid()))
     assert has_died(instance, of_the_ui(instance, ended_process()))
     assert not has_died(instance, started_run(instance)), "it has named none yet"
+
+
+@pytest.mark.parametrize("launcher", [DEAD_LAUNCHER, launcher_identity()])
+def test_a_run_executed_again_from_the_ui_is_no_run_of_the_command_line_before(
+    instance: dg.DagsterInstance, launcher: str
+) -> None:
+    parent = of_a_command_line(instance, launcher)
+    assert not has_died(instance, executed_again(instance, parent, os.getpid()))
+    assert has_died(instance, executed_again(instance, parent, ended_process()))
 
 
 def test_a_younger_process_is_not_the_one_the_run_named(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,16 @@ def test_the_instance_is_configured_from_the_project(settings: Settings) -> None
     assert instance.run_monitoring_enabled
 
 
+def test_whoever_reads_the_configuration_meanwhile_sees_all_of_it(settings: Settings) -> None:
+    prepare_instance(settings)
+    stored = settings.dagster_home / "dagster.yaml"
+    stored.write_text("of an earlier release")
+    with stored.open() as reader:
+        prepare_instance(settings)
+        assert reader.read() == "of an earlier release"
+    assert stored.read_text() == (PROJECT_ROOT / "deploy" / "dagster.yaml").read_text()
+
+
 def test_the_ui_opens_on_settled_runs_and_every_symbol_that_can_be_listed(settings: Settings) -> None:
     instance = prepare_instance(settings)
     dead = of_a_command_line(instance, DEAD_LAUNCHER, "stocks")

@@ -50,6 +50,7 @@ def test_a_failed_run_names_step_cause_and_run() -> None:
     assert (alert.kind, alert.universe, alert.title) == ("run_failure", "crypto", "crypto: crypto_retrain failed")
     assert "crypto__bars: SourceError: bars is missing" in alert.details
     assert "run r1" in alert.details
+    assert "`toto-ops registry show crypto` says what serves" in alert.details, "it may have failed after it promoted"
 
 
 def test_a_run_whose_process_was_killed_says_what_dagster_noted() -> None:

@@ -62,6 +62,13 @@ def test_new_symbols_that_cannot_be_used_yet_do_not_stop_the_others(project: Pro
     assert "F is new, not counted, and waits: prices are negative" in found.summary
 
 
+def test_a_symbol_that_appears_after_the_launch_does_not_stop_the_others(project: Project) -> None:
+    had(project, "A", "B")
+    found = coverage(project, retraining(project, "ABC", "AB"))
+    assert (found.share, found.sufficient) == (1.0, True)
+    assert "C appeared after this run was launched" in found.summary
+
+
 def test_a_universe_of_nothing_but_such_symbols_is_not_covered(project: Project) -> None:
     had(project, "A", "B")
     found = coverage(project, retraining(project, "CD", "", "CD"))

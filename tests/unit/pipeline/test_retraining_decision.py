@@ -54,6 +54,14 @@ def test_what_counts_is_what_was_there_when_the_retraining_began(project: Projec
     assert assess(project, changed).reason == "configuration changed"
 
 
+def test_a_symbol_that_appeared_after_the_launch_is_due_next_time(project: Project, universe: Universe) -> None:
+    retraining = project.retraining(universe, "one")
+    *launched_for, late = assess(project, universe).symbols
+    note_fingerprint(project, retraining, universe, launched_for)
+    remember(project, retraining, universe, MOMENT)
+    assert assess(project, universe).reason == f"new symbols: {late}"
+
+
 def test_a_retraining_that_stands_before_the_last_one_may_not_settle(project: Project, universe: Universe) -> None:
     remember(project, noted(project, universe, "newer", MOMENT), universe, MOMENT)
     require_newest(project, noted(project, universe, "same", MOMENT), universe)

@@ -83,6 +83,16 @@ def test_promoting_the_champion_again_changes_nothing(registry, universe):
     assert (state(registry, universe), events(registry, universe)) == before
 
 
+def test_the_champions_policy_judged_once_more_does_not_replace_itself(registry, universe):
+    version = offer(registry, universe, 1)
+    promote(registry, universe, version, **SIGNED)
+    judged_again = offer(registry, universe, 1, sharpe=1.6)
+    assert judged_again != version
+    done = promote(registry, universe, judged_again, **SIGNED)
+    assert (done.outcome, done.champion.version) == ("unchanged", version)
+    assert "previous" not in registry.aliases(registry.serving_name(universe))
+
+
 def test_a_failed_gate_is_refused_with_what_was_measured(registry, universe):
     version = offer(registry, universe, 1, sharpe=0.4)
     before = state(registry, universe)

@@ -172,7 +172,7 @@ def test_a_rollback_that_fails_at_any_call_is_all_or_nothing_and_can_be_repeated
 
 
 def test_a_process_that_died_leaves_its_attempt_to_be_closed_with_the_reason(in_memory: Stage) -> None:
-    break_at(in_memory, FAULTS["dies"], in_memory.promote, 6)
+    break_at(in_memory, FAULTS["dies"], in_memory.promote, 8)
     assert events(in_memory.registry, UNIVERSE)[-1].outcome == "begun"
     settle_interrupted(in_memory.registry, UNIVERSE)
     closed = events(in_memory.registry, UNIVERSE)[-1]
@@ -180,7 +180,7 @@ def test_a_process_that_died_leaves_its_attempt_to_be_closed_with_the_reason(in_
 
 
 def test_an_interrupted_attempt_is_closed_before_the_process_ends(in_memory: Stage) -> None:
-    with failing_at(in_memory.registry, FAULTS["is_interrupted"], 6), pytest.raises(KeyboardInterrupt):
+    with failing_at(in_memory.registry, FAULTS["is_interrupted"], 8), pytest.raises(KeyboardInterrupt):
         in_memory.promote()
     closed = events(in_memory.registry, UNIVERSE)[-1]
     assert (closed.outcome, closed.detail.split(":")[0]) == ("failed", "KeyboardInterrupt")

@@ -65,13 +65,13 @@ class Watch:
         self.file.write_text(json.dumps(channels))
 
     def tick(self, channel: str) -> str:
-        """Evaluate a sensor as the daemon does: the cursor is kept only if the tick does not fail."""
+        """Evaluate a sensor as the daemon does: a tick that fails, or leaves no cursor, keeps the one before."""
         (sensor,) = (one for one in alert_sensors(dg.DefaultSensorStatus.STOPPED) if one.name == f"{channel}_alerts")
         toto = TotoOps(home=self.settings.home, config_dir=str(self.settings.config_dir), env="local", namespace=self.namespace)
         with dg.build_sensor_context(self.instance, cursor=self.cursors.get(channel), resources={"toto": toto}) as context:
             answer = sensor(context)
             assert isinstance(answer, dg.SkipReason)
-            self.cursors[channel] = context.cursor
+            self.cursors[channel] = context.cursor or self.cursors.get(channel)
         return answer.skip_message or ""
 
     def a_run_fails(self) -> str:

@@ -1,5 +1,6 @@
 """What a dead process left in the instance is settled, with or without a lock; what lives is left alone."""
 
+import os
 import signal
 
 import dagster as dg
@@ -12,6 +13,7 @@ from tests.unit.assets.run_samples import (
     DEAD_LAUNCHER,
     ELSEWHERE,
     ended_process,
+    executed_again,
     of_a_command_line,
     of_the_ui,
     sleeping_process,
@@ -48,6 +50,27 @@ def test_a_run_this_process_gave_up_is_settled_before_its_next_one(instance: dg.
     run = of_a_command_line(instance, launcher_identity())
     settle_given_up_runs(instance, CRYPTO)
     assert status_now(instance, run).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_what_is_executed_again_from_the_ui_belongs_to_nobody_here(instance: dg.DagsterInstance) -> None:
+    run = executed_again(instance, of_a_command_line(instance, launcher_identity()), os.getpid())
+    settle_given_up_runs(instance, CRYPTO)
+    assert status_now(instance, run).status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_ends_while_it_is_looked_at_keeps_its_end(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = of_a_command_line(instance, DEAD_LAUNCHER)
+
+    def ends_and_dies(_: dg.DagsterInstance, judged: dg.DagsterRun) -> bool:
+        success = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name=judged.job_name)
+        instance.report_dagster_event(success, judged.run_id)
+        return True
+
+    monkeypatch.setattr("sensors.unfinished_runs.has_died", ends_and_dies)
+    assert settle_dead_runs(instance) == ()
+    assert status_now(instance, run).status == dg.DagsterRunStatus.SUCCESS
 
 
 def test_no_slot_is_held_by_a_run_that_is_over(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -51,7 +51,7 @@ class HomeReport(StrictModel):
         return sum(namespace.removed_bytes for namespace in self.namespaces) + self.dagster_runs.bytes
 
 
-def plan_collection(settings: Settings, older_than: timedelta) -> HomePlan:
+def plan_home(settings: Settings, older_than: timedelta) -> HomePlan:
     """Find out what nothing needs any more, by reading alone.
 
     Raises
