@@ -19,6 +19,8 @@ LOGGER = logging.getLogger(__name__)
 REPOSITORY_TAG = ".dagster/repository"
 """Where the UI looks a run's job up; without it, runs of the command line would be missing from the job's page."""
 
+StepStatus = Literal["started", "succeeded", "failed", "skipped"]
+
 POLL_SECONDS = 0.3
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The terminal shows progress and a summary; the event log keeps everything."""
@@ -29,7 +31,7 @@ class StepEvent:
     """Progress of one step of a run, for whoever displays it."""
 
     step: str
-    status: Literal["started", "succeeded", "failed", "skipped"]
+    status: StepStatus
 
 
 OnEvent = Callable[[StepEvent], None]
@@ -92,7 +94,7 @@ def _show_progress(instance: dg.DagsterInstance, earlier: Sequence[str], done: t
 
 
 def _watch(instance: dg.DagsterInstance, earlier: Sequence[str], done: threading.Event, on_event: OnEvent) -> None:
-    kinds: dict[dg.DagsterEventType, Literal["started", "succeeded", "failed", "skipped"]] = {
+    kinds: dict[dg.DagsterEventType, StepStatus] = {
         dg.DagsterEventType.STEP_START: "started",
         dg.DagsterEventType.STEP_SUCCESS: "succeeded",
         dg.DagsterEventType.STEP_FAILURE: "failed",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from assets.partitions import reconcile_partitions
 from tests.pipeline.conftest import Workbench
@@ -96,7 +97,7 @@ def test_a_run_over_some_symbols_is_no_retraining(workbench: Callable[..., Workb
     assert last_retraining(bench.project, universe) is None
 
 
-def test_a_symbol_removed_from_the_configuration_takes_no_part_although_its_partition_stays(
+def test_a_file_that_is_gone_is_missed_until_its_symbol_is_removed(
     workbench: Callable[..., Workbench], tmp_path: Path, bars: Path
 ) -> None:
     bench = workbench(write_config(tmp_path / "config", bars))
@@ -104,5 +105,28 @@ def test_a_symbol_removed_from_the_configuration_takes_no_part_although_its_part
     (bars / "BETA.csv").unlink()
     result = bench.run("planted", "ingest")
     assert result.success
-    assert snapshot_after(bench, result).symbols == ("ALPHA", "DELTA", "GAMMA")
-    assert "BETA" in bench.instance.get_dynamic_partitions("planted_symbols")
+    snapshot = snapshot_after(bench, result)
+    assert snapshot.symbols == ("ALPHA", "DELTA", "GAMMA")
+    assert "there is no file for BETA" in snapshot.quarantined["BETA"][0]
+
+    bench.instance.delete_dynamic_partition("planted_symbols", "BETA")
+    result = bench.run("planted", "ingest")
+    assert result.success
+    assert snapshot_after(bench, result).quarantined == {}
+
+
+def test_a_symbol_taken_off_the_list_takes_no_part_although_its_partition_stays(
+    workbench: Callable[..., Workbench], tmp_path: Path, bars: Path
+) -> None:
+    bench = workbench(write_config(tmp_path / "config", bars))
+    assert bench.run("planted", "ingest").success
+    listed = write_config(tmp_path / "listed", bars)
+    content = yaml.safe_load((listed / "universes.yaml").read_text())
+    content["universes"]["planted"]["symbols"] = ["ALPHA", "DELTA", "GAMMA"]
+    (listed / "universes.yaml").write_text(yaml.safe_dump(content))
+    shorter = workbench(listed, home=Path(bench.project.settings.home))
+    reconcile_partitions(shorter.instance, bench.project.universe("planted"), SYMBOLS)
+    result = shorter.run("planted", "ingest")
+    assert result.success
+    snapshot = snapshot_after(shorter, result)
+    assert (snapshot.symbols, snapshot.quarantined) == (("ALPHA", "DELTA", "GAMMA"), {})

@@ -153,7 +153,9 @@ class CsvFolders:
         if reasons:
             raise SymbolNameError(f"{name} cannot be read: {reasons[0]}", where=where, remedy="keep one file for each symbol")
         raise BarDataError(
-            f"there is no file for {name}", where=where, remedy=f"add {name}.csv or remove {name} from the universe"
+            f"there is no file for {name}",
+            where=where,
+            remedy=f"add {name}.csv, or take {name} out of the universe and out of Dagster with `toto-ops symbols remove`",
         )
 
 

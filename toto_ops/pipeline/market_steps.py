@@ -102,7 +102,7 @@ def ingest(
     note_fingerprint(project, retraining, universe, symbols)
     note_configuration(project, retraining, universe)
     source = open_source(universe)
-    members = universe_symbols(universe, source)
+    members = _expected(universe, source, symbols)
     retraining.store.create_model(retraining.document(MEMBERS_DOCUMENT), Members(symbols=members))
     results = _ingest_members(source, retraining, universe, symbols, members)
     # A quarantined symbol can come back before the next retraining, once its source has changed.
@@ -159,6 +159,15 @@ def _carry_over(retraining: Retraining, served: Snapshot, entries: Sequence[Snap
         record_entry(retraining, entry)
         if entry.status == "included":
             retraining.record(served.bars_ref(entry.symbol))
+
+
+def _expected(universe: Universe, source: BarSource, symbols: Sequence[str]) -> tuple[str, ...]:
+    """Members of the universe and, where it takes whatever its source holds, the symbols asked for whose file is gone.
+
+    A folder that lost half its files would else pass for a small universe in good health: removing a symbol is explicit.
+    """
+    members = universe_symbols(universe, source)
+    return members if universe.symbols is not None else tuple(sorted({*members, *symbols}))
 
 
 def _ingest_members(

@@ -1,4 +1,4 @@
-"""How every symbol of a universe stands: served, ended, quarantined, waiting, new, or removed; and how to change that."""
+"""How every symbol of a universe stands, from served to removed, and how to change that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toto_ops.serving.market_view import served_snapshot
 from toto_ops.storage.store import ArtefactKey
 from toto_ops.universes import SampleSource, Universe
 
-Status = Literal["served", "ended", "quarantined", "waiting", "new", "removed"]
+Status = Literal["served", "ended", "quarantined", "waiting", "new", "gone", "removed"]
 
 
 class SymbolState(StrictModel):
@@ -26,7 +26,7 @@ class SymbolState(StrictModel):
     status: Status
     """Ended: its bars are in the served market, and there are no newer ones to act on. Quarantined: it was part of a
     retraining once, and its bars cannot be used now. Waiting: it could not join yet. New: it was not tried yet, or its
-    source has changed since. Removed: no member any more."""
+    source has changed since. Gone: the source lost its file, and nobody removed it. Removed: no member any more."""
     partition: bool
     """Whether Dagster knows it."""
     bars: int = 0
@@ -48,7 +48,7 @@ def symbol_states(project: Project, universe: Universe, partitions: Iterable[str
     entries = {} if served is None else {entry.symbol: entry for entry in served.entries if entry.status == "included"}
     known = set(partitions)
     return tuple(
-        _state(project, universe, found, entries.get(symbol), symbol).model_copy(update={"partition": symbol in known})
+        _state(project, universe, found, entries.get(symbol), symbol, partition=symbol in known)
         for symbol in sorted({*found.members, *known, *entries})
     )
 
@@ -83,9 +83,13 @@ def how_to_leave(universe: Universe, symbol: str) -> str:
     )
 
 
-def _state(project: Project, universe: Universe, found: NewSymbols, entry: SnapshotEntry | None, symbol: str) -> SymbolState:
+def _state(
+    project: Project, universe: Universe, found: NewSymbols, entry: SnapshotEntry | None, symbol: str, *, partition: bool
+) -> SymbolState:
     status, reason = _status(project, universe, found, entry, symbol)
-    state = SymbolState(symbol=symbol, status=status, partition=False, reason=reason)
+    if status == "removed" and partition and universe.symbols is None:
+        status, reason = "gone", f"its file is gone: put it back, or `toto-ops symbols remove {universe.name} {symbol}`"
+    state = SymbolState(symbol=symbol, status=status, partition=partition, reason=reason)
     if entry is None:
         return state
     return state.model_copy(update={"bars": entry.rows, "first_close": entry.first_close, "last_close": entry.last_close})
