@@ -94,6 +94,23 @@ def require_only_retraining(context: dg.AssetExecutionContext, universe: Univers
             raise _busy(other, universe)
 
 
+def require_unfinished(context: dg.AssetExecutionContext) -> None:
+    """Refuse to change what serves in a run that was reported over, cancelled or failed, while its process went on.
+
+    Raises
+    ------
+    BusyError
+        What serves is as it was.
+    """
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.is_finished:
+        raise BusyError(
+            f"run {run.run_id} was reported {run.status.value.lower()} meanwhile: it may not promote any more",
+            where=run.job_name,
+            remedy="retrain; what was finished is reused",
+        )
+
+
 def unfinished_backfills(instance: dg.DagsterInstance) -> Sequence[PartitionBackfill]:
     """Backfills of any universe that have not ended, whether or not anybody works on them."""
     unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.exclusive import require_unfinished
 from assets.metadata import table
 from assets.partitions import asset_key
 from assets.resources import TotoOps
@@ -80,6 +81,7 @@ def _champion(universe: Universe) -> dg.AssetsDefinition:
         from toto_ops.pipeline.lineage import page_of_incumbent
         from toto_ops.pipeline.registry_steps import settle_champion
 
+        require_unfinished(context)
         reason = context.run.tags.get(REASON_TAG, "asked for")
         outcome = settle_champion(toto.project(), toto.retraining(context, universe), universe, reason=reason)
         return dg.MaterializeResult(

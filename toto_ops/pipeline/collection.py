@@ -125,7 +125,7 @@ def only_collection(settings: Settings) -> Iterator[None]:
         If another is in progress.
     """
     busy = BusyError("another collection is in progress", where=str(settings.local_root), remedy="wait for it")
-    with held(FileLock(settings.lock_folder / "gc.lock", timeout=0), busy):
+    with held(FileLock(settings.lock_folder / "admin-gc.lock", timeout=0), busy):
         yield
 
 

@@ -9,7 +9,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
-from assets.exclusive import in_progress, queued, require_idle, require_only_retraining
+from assets.exclusive import in_progress, queued, require_idle, require_only_retraining, require_unfinished
 from assets.run_processes import launcher_identity
 from assets.run_tags import BACKFILL_TAG, UNIVERSE_TAG
 from tests.unit.assets.run_samples import (
@@ -129,3 +129,12 @@ def test_a_run_on_its_way_counts_for_whoever_wants_to_begin_and_not_for_who_has_
     with pytest.raises(BusyError, match=starting.run_id):
         require_idle(instance, CRYPTO)
     at_bars(instance, of_a_command_line(instance, launcher_identity()))
+
+
+def test_a_run_that_was_reported_over_while_its_process_went_on_may_not_promote(instance: dg.DagsterInstance) -> None:
+    run = of_a_command_line(instance, launcher_identity())
+    context = SimpleNamespace(instance=instance, run_id=run.run_id)
+    require_unfinished(context)  # type: ignore[arg-type]
+    instance.report_run_failed(run, "marked as failed by somebody")
+    with pytest.raises(BusyError, match="reported failure meanwhile"):
+        require_unfinished(context)  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ def test_a_dead_run_is_not_waited_for(coins: Coins, instance: dg.DagsterInstance
 def test_the_list_knows_members_and_partitions(coins: Coins, instance: dg.DagsterInstance) -> None:
     coins.write("CCC")
     listed = {state.symbol: (state.status, state.partition) for state in list_symbols(coins.project, coins.universe)}
-    assert listed == {"AAA": ("new", True), "BBB": ("new", True), "CCC": ("new", False), "OLD": ("removed", True)}
+    assert listed == {"AAA": ("new", True), "BBB": ("new", True), "CCC": ("new", False), "OLD": ("gone", True)}
 
 
 def test_listing_makes_no_home(coins: Coins) -> None:

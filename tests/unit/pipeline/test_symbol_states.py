@@ -80,12 +80,18 @@ def test_one_that_was_refused_waits_and_one_that_was_part_before_is_quarantined(
     assert states(coins)["CCC"].status == "quarantined"
 
 
-@pytest.mark.parametrize("partition", [True, False])
-def test_one_that_left_the_universe_is_removed_and_told_where_its_data_is(coins: Coins, partition: bool) -> None:
+def test_one_that_is_removed_is_told_where_its_data_is(coins: Coins) -> None:
     (coins.bars / "BBB.csv").unlink()
-    state = states(coins, *(["BBB"] if partition else []))["BBB"]
-    assert (state.status, state.partition) == ("removed", partition)
+    state = states(coins)["BBB"]
+    assert (state.status, state.partition) == ("removed", False)
     assert str(Path(coins.settings.home, "live", "coins", "bars", "BBB")) in state.reason
+
+
+def test_one_whose_file_is_gone_is_missed_until_it_is_removed(coins: Coins) -> None:
+    (coins.bars / "BBB.csv").unlink()
+    state = states(coins, "BBB")["BBB"]
+    assert (state.status, state.partition) == ("gone", True)
+    assert "toto-ops symbols remove coins BBB" in state.reason
 
 
 def test_a_source_that_cannot_be_listed_is_no_universe_without_symbols(coins: Coins) -> None:
