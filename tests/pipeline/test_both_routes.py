@@ -35,6 +35,7 @@ pytestmark = pytest.mark.subprocess
 SAYS_WHO_ASKED = frozenset({"data_docs", "evaluation_report"})
 """Artefacts that carry the retraining's id; the evidence in them is compared without it."""
 
+SYMBOLS = ("BTCUSD", "ETHUSD", "LTCUSD", "XRPUSD")
 PATIENCE_SECONDS = 600.0
 
 EAGER_DAEMON = '''
@@ -48,8 +49,8 @@ if "dagster._daemon" in sys.orig_argv:
 '''
 
 LAUNCH = """
-mutation Launch($assets: [AssetKeyInput!]!) {
-  launchPartitionBackfill(backfillParams: {assetSelection: $assets, allPartitions: true}) {
+mutation Launch($assets: [AssetKeyInput!]!, $names: [String!]!) {
+  launchPartitionBackfill(backfillParams: {assetSelection: $assets, partitionNames: $names}) {
     __typename
     ... on LaunchBackfillSuccess { backfillId }
     ... on PythonError { message }
@@ -89,7 +90,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     training["lines"]["bc"] |= {"seeds": [0], "epochs": 4}
     (folder / "training.yaml").write_text(yaml.safe_dump(training))
     crypto = yaml.safe_load((shipped / "universes.yaml").read_text())["universes"]["crypto"]
-    crypto["symbols"] = {symbol: {"from": "2018-01-01"} for symbol in ("BTCUSD", "ETHUSD", "LTCUSD", "XRPUSD")}
+    crypto["symbols"] = {symbol: {"from": "2018-01-01"} for symbol in SYMBOLS}
     (folder / "universes.yaml").write_text(yaml.safe_dump({"schema_version": 1, "universes": {"crypto": crypto}}))
     return folder
 
@@ -120,10 +121,10 @@ class Interface:
     log: Path
 
     def materialize_all(self) -> str:
-        """Launch a backfill of every asset and partition, and return its id."""
+        """Launch a backfill of every asset, partitions by name as the lineage page does, and return its id."""
         nodes = self._until(lambda: self._ask(ASSETS))["assetNodes"]
         assets = [{"path": node["assetKey"]["path"]} for node in nodes]
-        launched = self._ask(LAUNCH, assets=assets)["launchPartitionBackfill"]
+        launched = self._ask(LAUNCH, assets=assets, names=SYMBOLS)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
 

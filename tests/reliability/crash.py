@@ -47,20 +47,26 @@ class Reference:
 
 
 def crash(
-    planted: PlantedHome, kills: int, seed: int, scenarios: Sequence[Scenario], on_trial: Callable[[Trial], None]
+    planted: PlantedHome,
+    kills: int,
+    seed: int,
+    scenarios: Sequence[Scenario],
+    on_trial: Callable[[Trial], None],
+    first: int = 0,
 ) -> CrashReport:
     """Kill `kills` retrainings, each in a home set up anew, and judge each recovery.
 
-    A retraining that ends before the moment drawn for its kill does not count: another is drawn.
+    A retraining that ends before the moment drawn for its kill does not count: another is drawn. `first` is the number of
+    the first kill, so that one kill of a run can be repeated.
     """
     references = _references(planted, scenarios)
     draw = draw_kills(seed, tuple(scenarios))
     trials: list[Trial] = []
-    drawn = 0
-    while len(trials) < kills and drawn < 3 * kills:
-        kill = draw(drawn)
-        trial = _attempt(planted, kill, references[kill.scenario], drawn)
-        drawn += 1
+    for number in range(first, first + 3 * kills):
+        if len(trials) == kills:
+            break
+        kill = draw(number)
+        trial = _attempt(planted, kill, references[kill.scenario], number)
         if trial is not None:
             trials.append(trial)
             on_trial(trial)
@@ -172,19 +178,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--first", type=int, default=0, help="number of the first kill, to repeat one of the same seed")
     parser.add_argument("--scenario", type=Scenario, choices=list(Scenario), action="append", help="both unless given")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder, removed if all went well")
     parser.add_argument("--json", type=Path, help="also write every trial to this file")
     parser.add_argument("--report", type=Path, help="also put the figures into this page")
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="toto-ops-crash-"))
-    print(f"working in {folder}")
+    print(f"working in {folder}", flush=True)
     report = crash(
         PlantedHome.prepare(folder),
         options.kills,
         options.seed,
         options.scenario or list(Scenario),
         on_trial=lambda trial: print(trial.line, flush=True),
+        first=options.first,
     )
     print_report(report)
     if options.json:

@@ -56,7 +56,7 @@ def test_a_run_of_the_ui_lives_as_long_as_the_process_it_named(instance: dg.Dags
     assert not has_died(instance, started_run(instance)), "it has named none yet"
 
 
-@pytest.mark.parametrize("launcher", [DEAD_LAUNCHER, launcher_identity()])
+@pytest.mark.parametrize("launcher", [DEAD_LAUNCHER, launcher_identity()], ids=["dead", "alive"])
 def test_a_run_executed_again_from_the_ui_is_no_run_of_the_command_line_before(
     instance: dg.DagsterInstance, launcher: str
 ) -> None:
