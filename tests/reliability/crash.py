@@ -46,31 +46,43 @@ class Reference:
     durations: Mapping[Target, float]
 
 
-def crash(
-    planted: PlantedHome,
-    kills: int,
-    seed: int,
-    scenarios: Sequence[Scenario],
-    on_trial: Callable[[Trial], None],
-    first: int = 0,
-) -> CrashReport:
-    """Kill `kills` retrainings, each in a home set up anew, and judge each recovery.
+@dataclass(frozen=True)
+class CrashPlan:
+    """Which kills are asked for.
 
-    A retraining that ends before the moment drawn for its kill does not count: another is drawn. `first` is the number of
-    the first kill, so that one kill of a run can be repeated.
+    Attributes
+    ----------
+    kills
+        How many.
+    seed, scenarios
+        What they are drawn from.
+    first
+        Number of the first one, so that one kill of a run can be repeated.
     """
-    references = _references(planted, scenarios)
-    draw = draw_kills(seed, tuple(scenarios))
+
+    kills: int
+    seed: int
+    scenarios: tuple[Scenario, ...] = tuple(Scenario)
+    first: int = 0
+
+
+def crash(planted: PlantedHome, plan: CrashPlan, on_trial: Callable[[Trial], None]) -> CrashReport:
+    """Kill retrainings, each in a home set up anew, and judge each recovery.
+
+    A retraining that ends before the moment drawn for its kill does not count: another is drawn.
+    """
+    references = _references(planted, plan.scenarios)
+    draw = draw_kills(plan.seed, plan.scenarios)
     trials: list[Trial] = []
-    for number in range(first, first + 3 * kills):
-        if len(trials) == kills:
+    for number in range(plan.first, plan.first + 3 * plan.kills):
+        if len(trials) == plan.kills:
             break
         kill = draw(number)
         trial = _attempt(planted, kill, references[kill.scenario], number)
         if trial is not None:
             trials.append(trial)
             on_trial(trial)
-    return CrashReport(seed=seed, asked_for=kills, trials=tuple(trials))
+    return CrashReport(seed=plan.seed, asked_for=plan.kills, trials=tuple(trials))
 
 
 def _references(planted: PlantedHome, scenarios: Sequence[Scenario]) -> dict[Scenario, Reference]:
@@ -186,14 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="toto-ops-crash-"))
     print(f"working in {folder}", flush=True)
-    report = crash(
-        PlantedHome.prepare(folder),
-        options.kills,
-        options.seed,
-        options.scenario or list(Scenario),
-        on_trial=lambda trial: print(trial.line, flush=True),
-        first=options.first,
-    )
+    plan = CrashPlan(options.kills, options.seed, tuple(options.scenario or Scenario), options.first)
+    report = crash(PlantedHome.prepare(folder), plan, on_trial=lambda trial: print(trial.line, flush=True))
     print_report(report)
     if options.json:
         options.json.write_text(report.model_dump_json(indent=1) + "\n")

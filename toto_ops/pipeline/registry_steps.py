@@ -115,9 +115,9 @@ def settle_champion(project: Project, retraining: Retraining, universe: Universe
     for ref in retraining.refs():
         retraining.store.set_latest(ref)
     write_outcome(retraining, outcome)
-    remember(project, retraining, universe, outcome.completed_at)
-    # Last, because a page that cannot be written must not make a settled retraining look unfinished to the next one.
+    # Before the retraining counts as done: whoever is killed in between is done again, and what serves gets its page.
     publish_lineage(project, universe)
+    remember(project, retraining, universe, outcome.completed_at)
     return outcome
 
 
