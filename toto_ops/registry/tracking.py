@@ -171,8 +171,26 @@ def prepare_database(uri: str) -> None:
     with FileLock(folder / f".{_fingerprint(uri)}.upgrade.lock", timeout=120):
         if _is_prepared(uri, prepared, VERSION):
             return
-        upgrade.main([uri], standalone_mode=False)
+        path = _sqlite_path(uri)
+        if path is None or path.exists():
+            upgrade.main([uri], standalone_mode=False)
+        else:
+            _make_sqlite(path)
         prepared.write_text(VERSION)
+
+
+def _make_sqlite(path: Path) -> None:
+    """Make a database that appears when it is whole.
+
+    MLflow makes one in some fifty steps; killed between two of them, it can neither be used nor be gone on with.
+    """
+    from mlflow.db import upgrade
+
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    for left_over in path.parent.glob(f"{unfinished.name}*"):  # its journal too
+        left_over.unlink()
+    upgrade.main([f"{_SQLITE}{unfinished}"], standalone_mode=False)
+    unfinished.replace(path)
 
 
 def is_unmade(uri: str) -> bool:

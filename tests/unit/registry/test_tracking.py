@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_nested_parameters_are_flattened():
 
 def test_processes_that_open_a_fresh_database_together_take_turns_and_one_prepares_it(tmp_path, monkeypatch):
     database = tmp_path / "fresh.db"
-    upgrades = Upgrades(database)
+    upgrades = Upgrades()
     monkeypatch.setattr("mlflow.db.upgrade.main", upgrades)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(prepare_database, [f"sqlite:///{database}"] * 4))
@@ -74,12 +75,29 @@ def test_processes_that_open_a_fresh_database_together_take_turns_and_one_prepar
 
 def test_a_database_that_was_deleted_is_prepared_again(tmp_path, monkeypatch):
     database = tmp_path / "fresh.db"
-    upgrades = Upgrades(database)
+    upgrades = Upgrades()
     monkeypatch.setattr("mlflow.db.upgrade.main", upgrades)
     prepare_database(f"sqlite:///{database}")
     database.unlink()
     prepare_database(f"sqlite:///{database}")
     assert upgrades.made == 2
+
+
+def test_a_database_whose_making_was_cut_short_is_not_there_and_is_made_anew(tmp_path, monkeypatch):
+    database = tmp_path / "fresh.db"
+
+    def killed_half_way(arguments, *, standalone_mode):
+        (uri,) = arguments
+        Path(uri.removeprefix("sqlite:///")).write_text("half of the tables")
+        raise SystemExit
+
+    monkeypatch.setattr("mlflow.db.upgrade.main", killed_half_way)
+    with pytest.raises(SystemExit):
+        prepare_database(f"sqlite:///{database}")
+    assert not database.exists()
+    monkeypatch.setattr("mlflow.db.upgrade.main", Upgrades())
+    prepare_database(f"sqlite:///{database}")
+    assert database.read_text() == ""
 
 
 def test_a_server_prepares_its_own_database(monkeypatch):
@@ -90,16 +108,15 @@ def test_a_server_prepares_its_own_database(monkeypatch):
 class Upgrades:
     """Stands in for MLflow's migration, which takes seconds, and counts how many run at once."""
 
-    def __init__(self, database):
-        self.database = database
+    def __init__(self):
         self.made = self.active = self.most_at_once = 0
 
     def __call__(self, arguments, *, standalone_mode):
-        assert arguments == [f"sqlite:///{self.database}"]
         assert not standalone_mode
+        (uri,) = arguments
         self.active += 1
         self.most_at_once = max(self.most_at_once, self.active)
         time.sleep(0.02)
-        self.database.touch()
+        Path(uri.removeprefix("sqlite:///")).touch()
         self.made += 1
         self.active -= 1
