@@ -23,6 +23,7 @@ from assets.run_tags import NAMESPACE_TAG
 from deploy.instance import existing_instance
 from sensors.failures import failed_run, first_raised
 from toto_ops.configuration import Settings
+from toto_ops.errors import StorageError
 from toto_ops.monitoring.status import Automation, Daemon, Observed, RunFailure, SystemStatus, Tick, judged
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import read_last
@@ -43,8 +44,8 @@ def system_status(settings: Settings) -> SystemStatus:
 
     Raises
     ------
-    ConfigError, StorageError
-        If a configuration file or a stored document cannot be read.
+    ConfigError
+        If a configuration file cannot be read. A stored document that cannot is a problem of its universe.
     """
     from deploy.definitions import build_defs  # reads the configuration, which may be at fault
 
@@ -166,7 +167,10 @@ def _tick(ticks: Sequence[InstigatorTick], now: datetime) -> Tick | None:
 
 
 def _activity(instance: dg.DagsterInstance, project: Project, universe: Universe, skipped: Mapping[str, datetime]) -> Activity:
-    last = read_last(project, universe.name)
+    try:
+        last = read_last(project, universe.name)
+    except StorageError:  # named among the problems of the universe
+        last = None
     return Activity(
         in_progress=tuple(one.description for one in in_progress(instance, universe)),
         failed_runs=tuple(_failures(instance, universe, last.completed_at if last else None)),

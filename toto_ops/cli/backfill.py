@@ -9,6 +9,7 @@ import typer
 from toto_ops.cli.console import ERR, EXIT_ERROR, OUT, AsJson, errors_shown, print_json, print_table
 from toto_ops.cli.progress import StepDisplay, unseen
 from toto_ops.cli.symbols import symbol_row
+from toto_ops.errors import SymbolNameError
 
 if TYPE_CHECKING:
     from deploy.launch import Backfill
@@ -36,7 +37,7 @@ def backfill(
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         chosen = project.universe(universe)
-        named = None if symbols is None else [name.strip() for part in symbols for name in part.split(",") if name.strip()]
+        named = None if symbols is None else _named(symbols)
         try:
             done = _launch(project, chosen, named, quiet=as_json)
         except KeyboardInterrupt:
@@ -49,6 +50,14 @@ def backfill(
         _print(chosen, done, states)
     if done.status == "failed":
         raise typer.Exit(EXIT_ERROR)
+
+
+def _named(parts: list[str]) -> list[str]:
+    """Symbols as typed. None at all is a variable of a script that was empty, and must not pass for "nothing new"."""
+    names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
+    if not names:
+        raise SymbolNameError("--symbols names no symbol", remedy="name one, or leave --symbols out to take in every new one")
+    return names
 
 
 def _launch(project: Project, universe: Universe, named: list[str] | None, *, quiet: bool) -> Backfill:

@@ -182,8 +182,8 @@ def lineage(
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         chosen = project.universe(universe)
+        number = version or require_incumbent(project.registry, chosen.name).version
         if out is not None:
-            number = version or require_incumbent(project.registry, chosen.name).version
             write_page(project, chosen, number, out)
             content = {"universe": chosen.name, "version": number, "path": str(out.absolute())}
         else:

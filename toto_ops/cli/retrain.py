@@ -124,4 +124,4 @@ def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | No
 
 def _brief(row: SymbolOutcome) -> str:
     """What was remarked, without the symbol and the remedies; `toto-ops data validate` and Data Docs have them."""
-    return "; ".join(remark.split(" Remedy:")[0].removeprefix(f"{row.symbol}: ") for remark in row.remarks)
+    return "; ".join(remark.split(" Remedy:")[0].removesuffix(".").removeprefix(f"{row.symbol}: ") for remark in row.remarks)

@@ -111,6 +111,8 @@ class UniverseStatus(StrictModel):
         Against the clock; what serving allows.
     late_symbols
         Symbols served with a newest bar older than that, and its close.
+    last_feed_ended
+        Close of the last bar of all, where every symbol served so far has ended; None where one is still fed.
     quarantined, waiting
         Symbols that take no part, and why: refused by the last ingest; not in the served market yet.
     due_at, next_due_at
@@ -131,6 +133,7 @@ class UniverseStatus(StrictModel):
     newest_bar_age_days: float | None = None
     max_bar_age_days: float
     late_symbols: dict[str, AwareDatetime] = Field(default_factory=dict)
+    last_feed_ended: AwareDatetime | None = None
     quarantined: dict[str, str] = Field(default_factory=dict)
     waiting: dict[str, str] = Field(default_factory=dict)
     serving: ServingModel | None = None
@@ -268,7 +271,7 @@ def _universe_alarms(observed: Observed) -> Iterator[Alarm]:
         name = universe.universe
         for problem in universe.problems:
             yield Alarm(where=name, problem=problem, remedy="mend what is named, then look again", late=True)
-        if universe.last_retraining is None:
+        if universe.last_retraining is None and not universe.problems:
             yield Alarm(where=name, problem="was never retrained", remedy=f"run `toto-ops retrain {name}`", late=False)
         yield from _bar_alarms(universe)
         if universe.overdue:
@@ -289,7 +292,13 @@ def _universe_alarms(observed: Observed) -> Iterator[Alarm]:
 
 
 def _bar_alarms(universe: UniverseStatus) -> Iterator[Alarm]:
-    if not universe.grows or not universe.late_symbols:
+    if not universe.grows:
+        return
+    if universe.last_feed_ended is not None:
+        problem = f"every feed has ended, the last on {universe.last_feed_ended:%Y-%m-%d}: predict answers for no symbol"
+        remedy = f"see that the feed delivers, then run `toto-ops retrain {universe.universe}`"
+        yield Alarm(where=universe.universe, problem=problem, remedy=remedy, late=True)
+    if not universe.late_symbols:
         return
     remedy = f"see that the feed delivers, then launch `{universe.universe}_ingest` or `toto-ops retrain {universe.universe}`"
     allowed = f"at most {universe.max_bar_age_days:g} are allowed, and predict refuses"

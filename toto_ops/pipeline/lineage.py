@@ -109,10 +109,13 @@ def write_page(project: Project, universe: Universe, number: int, path: Path) ->
     Raises
     ------
     StorageError
-        If the version or the folder of `path` does not exist, or the version's files are not those registered.
+        If the version or the folder of `path` does not exist, `path` is a folder itself, or the version's files are not
+        those registered.
     """
     from toto_ops.registry.standing import succession_of
 
+    if path.is_dir():
+        raise StorageError("is a folder", where=str(path), remedy="name a file in it")
     if not path.absolute().parent.is_dir():
         raise StorageError("its folder does not exist", where=str(path), remedy="name a file in a folder that exists")
     standing = succession_of(project.registry, universe.name).standing(number)

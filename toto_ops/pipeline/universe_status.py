@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from toto_ops.errors import SourceError, TotoOpsError
+from toto_ops.errors import SourceError, StorageError, TotoOpsError
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.monitoring.status import (
     RETRAINING_GRACE,
@@ -26,6 +28,8 @@ from toto_ops.serving.market_view import served_snapshot
 from toto_ops.universes import SampleSource, Universe
 
 SECONDS_PER_DAY = 86_400
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,9 @@ class Activity:
 
 
 def observe_universe(project: Project, universe: Universe, activity: Activity, now: datetime) -> UniverseStatus:
-    """How a universe stands at `now`. What cannot be looked at is named in `problems`; nothing is written.
-
-    Raises
-    ------
-    StorageError
-        If a document of the universe cannot be read.
-    """
+    """How a universe stands at `now`. What cannot be looked at is named in `problems`; nothing is written."""
     problems: list[str] = []
-    snapshot = served_snapshot(project.store, universe.name)
+    snapshot = _read(lambda: served_snapshot(project.store, universe.name), problems)
     closes = _closes(snapshot) if snapshot else {}
     newest = max(closes.values(), default=None)
     oldest_allowed = now.timestamp() - universe.max_bar_age_days * SECONDS_PER_DAY
@@ -70,10 +68,11 @@ def observe_universe(project: Project, universe: Universe, activity: Activity, n
         newest_bar_age_days=None if newest is None else (now - newest).total_seconds() / SECONDS_PER_DAY,
         max_bar_age_days=universe.max_bar_age_days,
         late_symbols={symbol: close for symbol, close in closes.items() if close.timestamp() < oldest_allowed},
+        last_feed_ended=_last_feed_ended(snapshot) if snapshot else None,
         quarantined=quarantined,
         waiting={symbol: why for symbol, why in waiting.items() if symbol not in quarantined},
         serving=_serving(project, universe, problems),
-        last_retraining=_last_retraining(project, universe),
+        last_retraining=_read(lambda: _last_retraining(project, universe), problems),
         due_at=due_at,
         next_due_at=next_due(universe.cadence, now),
         changed_since=_changed_since(project, universe, activity, due_at, problems),
@@ -81,6 +80,15 @@ def observe_universe(project: Project, universe: Universe, activity: Activity, n
         failed_runs=activity.failed_runs,
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _read(look: Callable[[], T | None], problems: list[str]) -> T | None:
+    """What a look into the store finds; a document that cannot be read is a problem, and hides nothing else."""
+    try:
+        return look()
+    except StorageError as error:
+        problems.append(f"a stored document cannot be read: {error}")
+        return None
 
 
 def _closes(snapshot: Snapshot) -> dict[str, datetime]:
@@ -92,11 +100,22 @@ def _closes(snapshot: Snapshot) -> dict[str, datetime]:
     }
 
 
+def _last_feed_ended(snapshot: Snapshot) -> datetime | None:
+    """Close of the last bar of all, where every symbol of the served market has ended; None where one is still fed."""
+    included = [entry for entry in snapshot.entries if entry.status == "included"]
+    if not all(entry.ended for entry in included):
+        return None
+    return max((entry.last_close for entry in included if entry.last_close is not None), default=None)
+
+
 def _waiting(project: Project, universe: Universe, problems: list[str]) -> dict[str, str]:
     try:
         found = find_new_symbols(project, universe)
     except SourceError as error:
         problems.append(f"its source cannot be read: {error}")
+        return {}
+    except StorageError as error:
+        problems.append(f"a stored document cannot be read: {error}")
         return {}
     return {**found.waiting, **dict.fromkeys(found.to_add, "not taken in yet")}
 
@@ -116,7 +135,7 @@ def _last_retraining(project: Project, universe: Universe) -> RetrainingStatus |
 
 
 def _changed_since(project: Project, universe: Universe, activity: Activity, due_at: datetime, problems: list[str]) -> str:
-    last = read_last(project, universe.name)
+    last = _read(lambda: read_last(project, universe.name), problems)
     if last is None or last.completed_at >= due_at or activity.in_progress:
         return ""
     if activity.nothing_to_do_at is not None and activity.nothing_to_do_at >= due_at:

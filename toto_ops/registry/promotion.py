@@ -145,7 +145,9 @@ def evidence_of(registry: ModelRegistry, version: RegisteredVersion) -> Evidence
     """
     if EVIDENCE_FILE not in version.files:
         raise PromotionError(
-            "was registered without evidence", where=version.label, remedy="evaluate it and register it with its evidence"
+            "was registered without evidence",
+            where=version.label,
+            remedy="choose a version that was judged; the fallback is not, and serves where there is no champion",
         )
     return read_evidence(registry.files(version))
 

@@ -151,6 +151,17 @@ class TestUniverses:
         assert alarm.late
         assert "XRPUSD (closed on 2024-02-01)" in alarm.problem
 
+    def test_a_source_that_grows_and_feeds_nobody_any_more_is_late(self) -> None:
+        ended = {"newest_bar": None, "newest_bar_age_days": None, "last_feed_ended": DUE}
+        (alarm,) = status(universes=(universe(**ended),)).alarms
+        assert alarm.late
+        assert "the last on 2024-02-01" in alarm.problem
+        assert status(universes=(universe(grows=False, **ended),)).alarms == ()
+
+    def test_what_cannot_be_read_is_not_called_never_retrained(self) -> None:
+        (alarm,) = status(universes=(universe(last_retraining=None, problems=("cannot be read",)),)).alarms
+        assert alarm.problem == "cannot be read"
+
     def test_an_overdue_retraining_is_late_and_says_what_changed(self) -> None:
         (alarm,) = status(universes=(universe(changed_since="new symbols: XMRUSD"),)).alarms
         assert alarm.late

@@ -86,6 +86,25 @@ def test_the_newest_bar_is_that_of_a_symbol_still_fed(desk: Desk) -> None:
     assert found.grows
 
 
+def test_when_every_feed_has_ended_it_says_since_when(desk: Desk) -> None:
+    desk.publish(served("AAA", 700, ended=True), served("BBB", 900, ended=True))
+    assert desk.look().last_feed_ended == NOW - timedelta(days=700)
+    desk.publish(served("AAA", 1), served("BBB", 900, ended=True))
+    assert desk.look().last_feed_ended is None
+
+
+@pytest.mark.parametrize("document", ["serving.json", "last_retraining.json"])
+def test_a_document_that_cannot_be_read_is_a_problem_and_hides_nothing_else(desk: Desk, document: str) -> None:
+    desk.retrained(DUE + timedelta(hours=1))
+    desk.publish(served("AAA", 1))
+    (desk.home / "live" / "coins" / document).write_text('{"half":')
+    found = desk.look()
+    (problem,) = found.problems
+    assert document in problem
+    assert (found.newest_bar is None) == (document == "serving.json")
+    assert (found.last_retraining is None) == (document == "last_retraining.json")
+
+
 def test_the_bundled_sample_does_not_grow(desk: Desk) -> None:
     assert not desk.look("crypto").grows
 
