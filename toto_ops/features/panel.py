@@ -1,7 +1,9 @@
 """The panel: features and prices of all symbols on one time grid, aligned by timestamp.
 
-Row `t` of the grid is one bar interval of the universe's calendar. A symbol without a bar there is masked: it cannot
-be decided on, filled or marked at that row. Nothing is joined by row number.
+Row `t` of the grid begins at a moment at which bars open, `open_time[t]`, and ends where the next row begins. A symbol
+can be filled there if a bar of it opens at that moment, and decided on if a bar of it closes within the row. In a
+universe of one calendar the two are the same bar; where markets of different hours stand side by side they need not be:
+a day of a market that never closes spans the row in which a stock exchange opens. Nothing is joined by row number.
 """
 
 from __future__ import annotations
@@ -28,14 +30,29 @@ class Panel:
         `F` names in the order of the last axis of `features`.
     open_time, close_time
         `[T]` `datetime64[us]`, UTC, increasing. Decisions are taken at `close_time`, fills happen at `open_time`.
+        `close_time[t]` is never later than `open_time[t + 1]`.
     features
         `[T, A, F]` float32, known at `close_time[t]`; 0 where masked.
     mask
-        `[T, A]` bool: the symbol has a bar at this row, its features are complete and it is a member of the universe.
+        `[T, A]` bool: a bar of the symbol closes in this row, its features are complete and it is a member of the
+        universe. Here it is decided on, and marked to `close`.
     open, close
-        `[T, A]` float64 prices; NaN where masked.
+        `[T, A]` float64 prices; `open` NaN where not tradable, `close` NaN where masked.
     ended
         `[A]` bool: the feed of the symbol stopped before the panel does; it is liquidated at its last close.
+    tradable
+        `[T, A]` bool: a bar of the symbol opens at `open_time[t]`; orders may fill at `open`.
+    context_names
+        `G` names in the order of the last axis of `context`.
+    context
+        `[T, A, G]` float32, known at `close_time[t]`: what a symbol's place in the market is, beyond its own state; 0
+        where masked.
+    volatility
+        `[T, A]` float64: standard deviation of the latest log returns per bar, as known at `close_time[t]`, carried over
+        rows without a bar; NaN where unknown.
+    traded_value
+        `[T, A]` float64: money usually traded in one bar, as known at `close_time[t]`, carried likewise; NaN where
+        unknown.
     """
 
     symbols: tuple[str, ...]
@@ -47,6 +64,43 @@ class Panel:
     open: NDArray[np.float64]
     close: NDArray[np.float64]
     ended: NDArray[np.bool_]
+    tradable: NDArray[np.bool_]
+    context_names: tuple[str, ...]
+    context: NDArray[np.float32]
+    volatility: NDArray[np.float64]
+    traded_value: NDArray[np.float64]
+
+    @classmethod
+    def of_prices(
+        cls,
+        *,
+        symbols: tuple[str, ...],
+        feature_names: tuple[str, ...],
+        open_time: NDArray[np.datetime64],
+        close_time: NDArray[np.datetime64],
+        features: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        open: NDArray[np.float64],  # noqa: A002 - the field's name
+        close: NDArray[np.float64],
+        ended: NDArray[np.bool_],
+    ) -> Panel:
+        """A panel of one calendar of which nothing but prices and features is known: no context, no volatility, no volume."""
+        return cls(
+            symbols=symbols,
+            feature_names=feature_names,
+            open_time=open_time,
+            close_time=close_time,
+            features=features,
+            mask=mask,
+            open=open,
+            close=close,
+            ended=ended,
+            tradable=mask,
+            context_names=(),
+            context=np.zeros((*mask.shape, 0), dtype=np.float32),
+            volatility=np.full(mask.shape, np.nan),
+            traded_value=np.full(mask.shape, np.nan),
+        )
 
     def __post_init__(self) -> None:
         rows, assets = self.mask.shape
@@ -57,6 +111,10 @@ class Panel:
             "open": (rows, assets),
             "close": (rows, assets),
             "ended": (assets,),
+            "tradable": (rows, assets),
+            "context": (rows, assets, len(self.context_names)),
+            "volatility": (rows, assets),
+            "traded_value": (rows, assets),
         }
         wrong = {name: getattr(self, name).shape for name, shape in expected.items() if getattr(self, name).shape != shape}
         if wrong or len(self.symbols) != assets:
@@ -98,4 +156,8 @@ class Panel:
             open=self.open[keep],
             close=self.close[keep],
             ended=ended & ~resumes,
+            tradable=self.tradable[keep],
+            context=self.context[keep],
+            volatility=self.volatility[keep],
+            traded_value=self.traded_value[keep],
         )

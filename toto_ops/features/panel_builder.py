@@ -63,7 +63,7 @@ def build_panel(features: pl.DataFrame, symbols: Sequence[str]) -> Panel:
         raise InsufficientDataError("no bar of any symbol has complete features", remedy="add history before the first bar")
     open_, close = (_price_grid(known[name], cell, mask) for name in ("open", "close"))
     keep = slice(int(mask.any(axis=1).argmax()), None)
-    return Panel(
+    return Panel.of_prices(
         symbols=names,
         feature_names=MARKET_FEATURES,
         open_time=open_time[keep],
@@ -121,7 +121,7 @@ def load_panel(folder: Path) -> Panel:
     if set(arrays) != set(ARRAYS):
         raise StorageError(f"panel holds {sorted(arrays)}, not {sorted(ARRAYS)}", where=str(folder), remedy=remedy)
     moments = {name: arrays[name].view("datetime64[us]") for name in ("open_time", "close_time")}
-    return Panel(symbols=manifest.symbols, feature_names=manifest.feature_names, **(arrays | moments))
+    return Panel.of_prices(symbols=manifest.symbols, feature_names=manifest.feature_names, **(arrays | moments))
 
 
 def _of_symbols(features: pl.DataFrame, names: tuple[str, ...]) -> tuple[pl.DataFrame, NDArray[np.int64]]:

@@ -216,7 +216,7 @@ class _PanelTensors:
         )
 
     def bar(self, row: int) -> BarPrices:
-        return BarPrices(self.open[row], self.mask[row], self.delisted[row], self.elapsed_days[row])
+        return BarPrices.of_prices(self.open[row], self.mask[row], self.delisted[row], self.elapsed_days[row])
 
 
 class _DecisionBook:

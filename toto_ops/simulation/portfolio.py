@@ -80,12 +80,24 @@ class BarPrices(NamedTuple):
         Bool of the same shape: the feed of the symbol has ended; what is held is liquidated at its last close.
     elapsed_days
         `[B]` or `[1]` calendar days since the previous open.
+    volatility
+        `[B, A]` or `[A]` standard deviation of log returns per bar, as known before this open; NaN where unknown.
+    traded_value
+        `[B, A]` or `[A]` money usually traded in one bar, as known before this open; NaN where unknown.
     """
 
     open: Tensor
     tradable: Tensor
     delisted: Tensor
     elapsed_days: Tensor
+    volatility: Tensor
+    traded_value: Tensor
+
+    @classmethod
+    def of_prices(cls, open_: Tensor, tradable: Tensor, delisted: Tensor, elapsed_days: Tensor) -> BarPrices:
+        """A bar of which neither volatility nor volume is known."""
+        unknown = torch.full_like(open_, math.nan)
+        return cls(open_, tradable, delisted, elapsed_days, unknown, unknown)
 
 
 class StepResult(NamedTuple):

@@ -115,7 +115,7 @@ def make_panel(log_returns: NDArray[np.float64], *, listed_from: tuple[int, ...]
         features[..., MARKET_FEATURES.index(name)] = values
     mask = np.arange(rows)[:, None] >= np.array(listed_from or (0,) * assets)
     start = np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
-    return Panel(
+    return Panel.of_prices(
         symbols=tuple(f"S{asset}" for asset in range(assets)),
         feature_names=MARKET_FEATURES,
         open_time=start,

@@ -54,7 +54,7 @@ def make_panel(rows: int = ROWS, seed: int = 0, drift: float = 0.0, symbols: tup
     future = moves[2:]
     features[:-2, :, 0] = np.where(np.abs(future) > 0.008, np.sign(future), 0.0)
     open_time = np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
-    return Panel(
+    return Panel.of_prices(
         symbols=symbols,
         feature_names=MARKET_FEATURES,
         open_time=open_time,

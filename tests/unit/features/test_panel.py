@@ -18,7 +18,7 @@ def panel_of(mask: list[list[int]], ended: list[bool]) -> Panel:
     traded = np.array(mask, dtype=bool).T
     prices = np.where(traded, 10.0, np.nan)
     opens = np.datetime64("2020-01-02", "us") + np.arange(ROWS) * np.timedelta64(1, "D")
-    return Panel(
+    return Panel.of_prices(
         symbols=tuple(f"S{number}" for number in range(traded.shape[1])),
         feature_names=("one",),
         open_time=opens,

@@ -30,7 +30,17 @@ def splits(train_days: int) -> Splits:
 
 def panel() -> Panel:
     moment, cell = np.array(["2020-01-01"], dtype="datetime64[us]"), np.ones((1, 1))
-    return Panel(("AAA",), (), moment, moment, np.zeros((1, 1, 0), dtype=np.float32), cell > 0, cell, cell, np.array([False]))
+    return Panel.of_prices(
+        symbols=("AAA",),
+        feature_names=(),
+        open_time=moment,
+        close_time=moment,
+        features=np.zeros((1, 1, 0), dtype=np.float32),
+        mask=cell > 0,
+        open=cell,
+        close=cell,
+        ended=np.array([False]),
+    )
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def panel(seed: int = 0) -> Panel:
     features[:, :, MARKET_FEATURES.index("data_health")] = random.uniform(size=(BARS, 3))
     features[~mask] = 0
     prices = np.where(mask, 100.0, np.nan)
-    return Panel(
+    return Panel.of_prices(
         symbols=("AAA", "BBB", "CCC"),
         feature_names=MARKET_FEATURES,
         open_time=open_time,

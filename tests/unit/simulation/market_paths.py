@@ -49,7 +49,7 @@ def make_panel(
     rows, assets = open_.shape
     daily = np.datetime64("2024-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
     opens = daily if open_time is None else open_time
-    return Panel(
+    return Panel.of_prices(
         symbols=tuple(f"S{a}" for a in range(assets)),
         feature_names=MARKET_FEATURES,
         open_time=opens,

@@ -34,7 +34,7 @@ def open_at(*prices: float, days: float = 1.0, delisted: tuple[bool, ...] | None
     """An open where NaN means no bar."""
     price = money(*prices).unsqueeze(0)
     gone = torch.tensor([delisted or [False] * len(prices)])
-    return BarPrices(price, price.isfinite(), gone, money(days))
+    return BarPrices.of_prices(price, price.isfinite(), gone, money(days))
 
 
 def step(state: PortfolioState, weights: list[float], bar: BarPrices, rules: TradingRules) -> StepResult:
@@ -280,7 +280,7 @@ class TestConservation:
             price = torch.where(tradable, new_price, price)
             gain = (state.units * (torch.where(tradable, price, state.mark) - state.mark)).sum(-1)
             weight = torch.from_numpy(rng.uniform(-1, 1, (3, 4)))
-            bar = BarPrices(price, tradable, torch.zeros_like(tradable), money(1.0))
+            bar = BarPrices.of_prices(price, tradable, torch.zeros_like(tradable), money(1.0))
             result = portfolio_step(state, weight, torch.from_numpy(rng.random((3, 4)) < 0.3), bar, rules)
             torch.testing.assert_close(equity(result.state), worth + gain - result.interest - result.fees, rtol=1e-12, atol=1e-9)
             torch.testing.assert_close(result.equity_after, equity(result.state), rtol=1e-12, atol=1e-9)
@@ -295,7 +295,7 @@ class TestConservation:
             price = price * np.exp(rng.normal(0, 0.1, (2, 5)))
             everywhere = torch.ones((2, 5), dtype=torch.bool)
             weight = torch.from_numpy(rng.uniform(-2, 2, (2, 5)))
-            bar = BarPrices(torch.from_numpy(price), everywhere, ~everywhere, money(1.0))
+            bar = BarPrices.of_prices(torch.from_numpy(price), everywhere, ~everywhere, money(1.0))
             result = portfolio_step(state, weight, torch.from_numpy(rng.random((2, 5)) < 0.5), bar, rules)
             assert (result.weights.abs().sum(-1) <= rules.gross_leverage * (1 + 1e-8)).all()
             state = result.state
@@ -313,7 +313,7 @@ class TestGradients:
         state = initial_state(weights.shape[0], weights.shape[2], dtype=weights.dtype)
         hold = torch.zeros(weights.shape[::2], dtype=torch.bool)
         for t in range(weights.shape[1]):
-            bar = BarPrices(prices[t], tradable[t], torch.zeros_like(tradable[t]), torch.ones(1, dtype=weights.dtype))
+            bar = BarPrices.of_prices(prices[t], tradable[t], torch.zeros_like(tradable[t]), torch.ones(1, dtype=weights.dtype))
             # A symbol held without a decision carries NaN, as in the backtest: no gradient may see it.
             asked = torch.where(hold, math.nan, weights[:, t])
             state = portfolio_step(state, asked, hold, bar, rules).state

@@ -52,7 +52,7 @@ def test_accounts_of_one_batch_do_not_touch_each_other(seed: int, rules: Trading
         weight, hold = rng.uniform(-1.5, 1.5, price.shape), rng.random(price.shape) < 0.3
         days = rng.choice([1.0, 3.0], accounts)
         nowhere = np.zeros_like(tradable)
-        bar = BarPrices(*(torch.from_numpy(part) for part in (price, tradable, nowhere, days)))
+        bar = BarPrices.of_prices(*(torch.from_numpy(part) for part in (price, tradable, nowhere, days)))
         step = portfolio_step(state, torch.from_numpy(weight), torch.from_numpy(hold), bar, rules)
         state = mark_to_close(step.state, torch.from_numpy(price), torch.from_numpy(tradable))
         features = account_features(state, rules, torch.full((accounts,), 0.5, dtype=torch.float64))

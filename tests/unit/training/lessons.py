@@ -47,7 +47,7 @@ def make_panel(rows: int = 500, seed: int = 0) -> Panel:
     rng = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(0.01 * rng.standard_normal((rows, len(SYMBOLS))), axis=0))
     open_time = np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
-    return Panel(
+    return Panel.of_prices(
         symbols=SYMBOLS,
         feature_names=MARKET_FEATURES,
         open_time=open_time,
