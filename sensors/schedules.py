@@ -6,7 +6,7 @@ from assets.jobs import ingest_job_name, retrain_job_name
 from assets.partitions import range_tags, reconcile_partitions
 from assets.resources import TotoOps
 from assets.run_tags import AS_OF_TAG, UNIVERSE_TAG, launch_tags
-from toto_ops.universes import SampleSource, Universe
+from toto_ops.universes import Universe
 
 
 def schedules(universe: Universe, default_status: dg.DefaultScheduleStatus) -> list[dg.ScheduleDefinition]:
@@ -62,7 +62,7 @@ def ingest_schedule(universe: Universe, cadence: str, default_status: dg.Default
         present = toto.project_as_configured_now().universe(universe.name)
         reconcile_partitions(context.instance, universe, universe_symbols(present, open_source(present)))
         tags = {**range_tags(context.instance, universe), UNIVERSE_TAG: universe.name}
-        if not isinstance(present.source, SampleSource):  # a sample stands at its newest close, whatever the clock says
+        if not present.is_sample:  # a sample stands at its newest close, whatever the clock says
             tags[AS_OF_TAG] = context.scheduled_execution_time.isoformat()
         return dg.RunRequest(run_key=_run_key(context, universe), tags=tags)
 

@@ -96,7 +96,17 @@ class CsvSource(StrictModel):
         return timezone
 
 
-Source = Annotated[SampleSource | CsvSource, Field(discriminator="kind")]
+class CombinedSource(StrictModel):
+    """The symbols of other universes in one portfolio, each with the bars, the calendar and the costs it has there."""
+
+    kind: Literal["combined"] = "combined"
+    universes: tuple[str, ...] = Field(min_length=2)
+
+
+Source = Annotated[SampleSource | CsvSource | CombinedSource, Field(discriminator="kind")]
+
+OF_THE_PARTS = ("asset_class", "bar", "calendar", "costs", "volume_unit", "adjustment", "parts")
+"""What a combined universe has from its parts and cannot say itself."""
 
 
 class Costs(StrictModel):
@@ -144,7 +154,7 @@ class Universe(StrictModel):
 
     name: str
     description: str = ""
-    asset_class: Literal["stock", "crypto"]
+    asset_class: Literal["stock", "crypto", "mixed"]
     bar: str = Field(default="1d", pattern=r"^[1-9][0-9]*(m|h|d)$")
     source: Source
     symbols: dict[str, Membership] | None = Field(default=None, description="absent: whatever the source holds")
@@ -160,7 +170,9 @@ class Universe(StrictModel):
     volume_unit: Literal["base", "quote"] = Field(
         description="what volume counts: units of the symbol, or money; features are ratios of volumes, so both work alike"
     )
-    adjustment: Literal["none", "split", "total_return"] = Field(description="how prices are adjusted; every report says so")
+    adjustment: Literal["none", "split", "total_return", "mixed"] = Field(
+        description="how prices are adjusted; every report says so"
+    )
     decision_lag: int = Field(default=1, ge=1, description="bars between a decision's close and its fill's open")
     minimum_bars: int = Field(default=300, ge=60, description="shorter histories are quarantined")
     minimum_coverage: Fraction = Field(default=0.6, description="share of symbols that must be healthy to go on")
@@ -169,6 +181,9 @@ class Universe(StrictModel):
         default="automatic", description="manual: a challenger that passed its gates waits for `toto-ops registry promote`"
     )
     gates: dict[str, Any] = Field(default_factory=dict, description="overrides of gates.yaml for this universe")
+    parts: dict[str, Universe] = Field(
+        default_factory=dict, description="of a combined universe: those it combines, by name; filled in from `source`"
+    )
 
     @field_validator("name")
     @classmethod
@@ -197,6 +212,13 @@ class Universe(StrictModel):
             canonical[symbol] = {} if membership is None else membership
         return canonical
 
+    @model_validator(mode="after")
+    def _mixed_where_combined(self) -> Universe:
+        combined = isinstance(self.source, CombinedSource)
+        if combined != bool(self.parts) or combined != (self.asset_class == "mixed") or combined != (self.adjustment == "mixed"):
+            raise ValueError("parts, asset_class mixed and adjustment mixed belong to a source of kind combined, and come from it")
+        return self
+
     @field_validator("cadence", "ingest_cadence")
     @classmethod
     def _parsable_cron(cls, cadence: str | None) -> str | None:
@@ -224,6 +246,23 @@ class Universe(StrictModel):
         unit = {"m": "minutes", "h": "hours", "d": "days"}[self.bar[-1]]
         return timedelta(**{unit: int(self.bar[:-1])})
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether all its bars are the bundled ones, which end in the past."""
+        sources = [part.source for part in self.parts.values()] or [self.source]
+        return all(isinstance(source, SampleSource) for source in sources)
+
+    def part(self, name: str | None) -> Universe:
+        """What the data of a symbol follow: this universe or, in a combined one, the part the symbol comes from.
+
+        A part is given this universe's name, members and demands on history and age, and keeps its own source, calendar,
+        bar, costs and units.
+        """
+        if name is None:
+            return self
+        ours = {"name": self.name, "symbols": self.symbols, "minimum_bars": self.minimum_bars}
+        return self.parts[name].model_copy(update={**ours, "max_bar_age_days": self.max_bar_age_days})
+
 
 class UniverseFile(VersionedModel):
     """`universes.yaml` with the environment overlay applied."""
@@ -241,7 +280,7 @@ class UniverseFile(VersionedModel):
         if renamed:
             raise ValueError(f"{', '.join(renamed)}: a universe is named by its key; remove `name`")
         named = {key: {**entry, "name": key} if isinstance(entry, dict) else entry for key, entry in entries.items()}
-        return {**content, "universes": named}
+        return {**content, "universes": {key: _combined(entry, named) for key, entry in named.items()}}
 
     def universe(self, name: str) -> Universe:
         """The universe called `name`, or a `ConfigError` listing those that exist."""
@@ -252,6 +291,35 @@ class UniverseFile(VersionedModel):
                 remedy=f"choose one of {', '.join(sorted(self.universes))} or add an entry" if self.universes else "add an entry",
             )
         return self.universes[name]
+
+
+def _combined(entry: Any, entries: dict[str, Any]) -> Any:
+    """The entry of a combined universe with what it has from its parts; any other as it is."""
+    source = entry.get("source") if isinstance(entry, dict) else None
+    if not isinstance(source, dict) or source.get("kind") != "combined" or not isinstance(source.get("universes"), list):
+        return entry
+    said = [key for key in OF_THE_PARTS if key in entry]
+    if said:
+        raise ValueError(f"{entry['name']}: {', '.join(said)} of a combined universe come from its parts; remove them")
+    parts = {name: entries.get(name) for name in source["universes"]}
+    wrong = [
+        name for name, part in parts.items() if not isinstance(part, dict) or part.get("source", {}).get("kind") == "combined"
+    ]
+    if wrong:
+        raise ValueError(f"{entry['name']}: {', '.join(map(str, wrong))} is not a universe of its own that could be combined")
+    universes = [Universe.model_validate(part) for part in parts.values()]
+    if len({universe.bar for universe in universes}) > 1:
+        raise ValueError(f"{entry['name']}: the universes it combines have bars of different length")
+    dearest = max(universes, key=lambda universe: universe.costs.rate)
+    return entry | {
+        "asset_class": "mixed",
+        "bar": dearest.bar,
+        "calendar": "24/7",
+        "costs": dearest.costs,
+        "volume_unit": dearest.volume_unit,
+        "adjustment": "mixed",
+        "parts": {universe.name: universe for universe in universes},
+    }
 
 
 def load_universes(settings: Settings) -> UniverseFile:

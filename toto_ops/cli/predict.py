@@ -71,6 +71,8 @@ def _universe_of(project: Project, symbol: str) -> Universe:
     holders = [one for one in universes if name in served_symbols(project.store, one.name)]
     if not holders:  # known, and not served yet: what is missing is then said by whoever is asked to serve it
         holders = [one for one in universes if name in universe_symbols(one, open_source(one))]
+    # A combined universe has its symbols from others, which answer for them unless it is asked for by name.
+    holders = [one for one in holders if not one.parts] or holders
     if len(holders) == 1:
         return holders[0]
     if holders:

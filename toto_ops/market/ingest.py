@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
 import polars as pl
@@ -14,7 +14,7 @@ from toto_ops.market.calendars import bar_times, with_bar_times
 from toto_ops.market.eligibility import eligible_bars, membership_of
 from toto_ops.market.quality import QualityReport, unreadable, validate_bars
 from toto_ops.market.snapshot import SnapshotEntry, record_entry
-from toto_ops.market.sources import BarSource
+from toto_ops.market.sources import BarSource, part_of
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe, checked_symbol
 
@@ -61,7 +61,9 @@ def ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe,
     except SymbolNameError as error:
         # No entry is recorded: a name that is not fit for a path must not become the name of a document either.
         return _quarantined(unreadable(symbol, error))
-    result = _ingested(source, retraining, universe, symbol, as_of)
+    part = source.part(symbol)
+    result = _ingested(source, retraining, universe.part(part), symbol, as_of)
+    result = replace(result, entry=result.entry.model_copy(update={"part": part}))
     record_entry(retraining, result.entry)
     return result
 
@@ -81,7 +83,9 @@ def newest_close(source: BarSource, universe: Universe, symbols: Iterable[str]) 
     SourceError
         If not one symbol has a bar that can be read.
     """
-    closes = [close for symbol in symbols if (close := _last_close(source, universe, symbol)) is not None]
+    closes = [
+        close for symbol in symbols if (close := _last_close(source, part_of(universe, source, symbol), symbol)) is not None
+    ]
     if not closes:
         raise SourceError(
             "not one symbol has a readable bar, so there is no newest close",

@@ -35,6 +35,8 @@ class SnapshotEntry(StrictModel):
     train_folder_until: AwareDatetime | None = None
     """Close of the last bar in the source's `train/` folder, where it keeps test bars apart."""
     ended: bool = False
+    part: str | None = None
+    """The universe it comes from, in a combined one."""
 
 
 class Snapshot(VersionedModel):

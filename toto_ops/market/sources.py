@@ -20,7 +20,7 @@ import polars as pl
 from toto_ops.errors import BarDataError, SourceError, SymbolNameError
 from toto_ops.market.csv_reader import read_bars_csv
 from toto_ops.storage.hashing import file_digest, value_hash
-from toto_ops.universes import SampleSource, Universe, checked_symbol
+from toto_ops.universes import CombinedSource, SampleSource, Universe, checked_symbol
 
 SAMPLE_FOLDER = Path(__file__).parent / "sample"
 
@@ -60,6 +60,10 @@ class BarSource(Protocol):
 
     def fingerprint(self, symbol: str) -> str:
         """Hash that changes with the content behind `symbol`; far cheaper than reading it. Raises as `read` does."""
+        ...
+
+    def part(self, symbol: str) -> str | None:
+        """Which part of a combined universe `symbol` comes from; None where there are no parts, or not this symbol."""
         ...
 
 
@@ -144,6 +148,11 @@ class CsvFolders:
                 f"cannot be read ({error})", where=symbol, remedy="check that the file is there and readable"
             ) from error
 
+    def part(self, symbol: str) -> str | None:
+        """None: folders have no parts."""
+        del symbol
+        return None
+
     def _paths(self, symbol: str) -> tuple[Path, ...]:
         name = checked_symbol(symbol)
         if name in self.files:
@@ -159,6 +168,72 @@ class CsvFolders:
         )
 
 
+@dataclass(frozen=True)
+class CombinedSources:
+    """The sources of several universes as one.
+
+    Parameters
+    ----------
+    parts
+        Source of each universe, by its name.
+    owners
+        The universe each symbol comes from. One that several of them have is nobody's, and rejected.
+    """
+
+    parts: Mapping[str, BarSource]
+    owners: Mapping[str, str]
+    rejected: Mapping[str, str]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, BarSource]) -> CombinedSources:
+        """List every part.
+
+        Raises
+        ------
+        SourceError
+            If one of them holds no symbol that could be told apart.
+        """
+        found = {name: source.discover() for name, source in parts.items()}
+        claims: defaultdict[str, list[str]] = defaultdict(list)
+        for name, discovery in found.items():
+            for symbol in discovery.symbols:
+                claims[symbol].append(name)
+        rejected = {f"{name}: {file}": why for name, discovery in found.items() for file, why in discovery.rejected.items()}
+        rejected |= {symbol: f"{symbol} is in {' and in '.join(names)}" for symbol, names in claims.items() if len(names) > 1}
+        return cls(parts, {symbol: names[0] for symbol, names in sorted(claims.items()) if len(names) == 1}, rejected)
+
+    def discover(self) -> Discovery:
+        """Symbols of all parts."""
+        return Discovery(tuple(self.owners), self.rejected)
+
+    def read(self, symbol: str) -> pl.DataFrame:
+        """Raw bars from the part that has them."""
+        return self._owner(symbol).read(symbol)
+
+    def last_train_stamp(self, symbol: str) -> datetime | None:
+        """As the part that has the symbol says."""
+        return self._owner(symbol).last_train_stamp(symbol)
+
+    def fingerprint(self, symbol: str) -> str:
+        """As the part that has the symbol says."""
+        return self._owner(symbol).fingerprint(symbol)
+
+    def part(self, symbol: str) -> str | None:
+        """Name of the universe the symbol comes from."""
+        return self.owners.get(checked_symbol(symbol))
+
+    def _owner(self, symbol: str) -> BarSource:
+        name = checked_symbol(symbol)
+        if name in self.owners:
+            return self.parts[self.owners[name]]
+        if name in self.rejected:
+            raise SymbolNameError(f"{name} cannot be read: {self.rejected[name]}", remedy="rename it in one of them")
+        raise BarDataError(
+            f"{name} is in none of {', '.join(self.parts)}",
+            remedy="add its file to one of them, or take it out of Dagster with `toto-ops symbols remove`",
+        )
+
+
 def open_source(universe: Universe) -> BarSource:
     """The source a universe is configured with, listed now.
 
@@ -167,9 +242,16 @@ def open_source(universe: Universe) -> BarSource:
     SourceError
         If it cannot be listed.
     """
+    if isinstance(universe.source, CombinedSource):
+        return CombinedSources.of({name: open_source(part) for name, part in universe.parts.items()})
     if isinstance(universe.source, SampleSource):
         return CsvFolders.open(SAMPLE_FOLDER / universe.source.folder, added=universe.source.added_folder)
     return CsvFolders.open(universe.source.folder, universe.source.timezone)
+
+
+def part_of(universe: Universe, source: BarSource, symbol: str) -> Universe:
+    """The universe whose calendar, bar, costs and units the data of `symbol` follow."""
+    return universe.part(source.part(symbol))
 
 
 def source_mark(source: BarSource, symbol: str) -> str:

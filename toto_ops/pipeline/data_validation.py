@@ -7,7 +7,7 @@ from datetime import datetime
 
 from toto_ops.errors import BarDataError, SymbolNameError
 from toto_ops.market.quality import validate_bars
-from toto_ops.market.sources import BarSource, open_source
+from toto_ops.market.sources import BarSource, open_source, part_of
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.market_steps import default_as_of
 from toto_ops.universes import Universe
@@ -34,7 +34,9 @@ def validate_source(universe: Universe) -> tuple[Validated, ...]:
     """
     source = open_source(universe)
     as_of = default_as_of(universe)
-    validated = tuple(_validate(source, universe, symbol, as_of) for symbol in universe_symbols(universe, source))
+    validated = tuple(
+        _validate(source, part_of(universe, source, symbol), symbol, as_of) for symbol in universe_symbols(universe, source)
+    )
     rejected = source.discover().rejected
     return (*validated, *(Validated(name, passed=False, rows=0, errors=(why,), warnings=()) for name, why in rejected.items()))
 

@@ -12,7 +12,7 @@ from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.market.data_docs import write_data_docs
 from toto_ops.market.ingest import IngestResult, ingest_symbol, newest_close, quarantine
 from toto_ops.market.snapshot import Snapshot, SnapshotEntry, read_snapshot, record_entry
-from toto_ops.market.sources import BarSource, open_source
+from toto_ops.market.sources import BarSource, open_source, part_of
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.pipeline.new_symbols import may_replace, note_attempts, note_joined_market, nothing_to_join
 from toto_ops.pipeline.project import Project
@@ -22,7 +22,7 @@ from toto_ops.pipeline.sentiment_source import published_sentiment
 from toto_ops.serving.market_view import served_snapshot
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactKey
-from toto_ops.universes import SampleSource, Universe
+from toto_ops.universes import Universe
 
 MEMBERS_DOCUMENT = "members.json"
 
@@ -80,7 +80,7 @@ class Coverage:
 
 def default_as_of(universe: Universe) -> datetime:
     """The moment a retraining stands at unless told otherwise: now, or the newest close of the bundled sample."""
-    if isinstance(universe.source, SampleSource):
+    if universe.is_sample:
         source = open_source(universe)
         return newest_close(source, universe, universe_symbols(universe, source))
     return datetime.now(UTC)
@@ -195,7 +195,7 @@ def _ingested(source: BarSource, retraining: Retraining, symbols: Sequence[str],
 def _ingest_symbol(source: BarSource, retraining: Retraining, universe: Universe, symbol: str, as_of: datetime) -> IngestResult:
     """Ingest one symbol; one whose published sentiment cannot be read is quarantined like one whose bars cannot."""
     try:
-        published_sentiment(universe, symbol)
+        published_sentiment(part_of(universe, source, symbol), symbol)
     except BarDataError as error:
         return quarantine(retraining, symbol, error)
     return ingest_symbol(source, retraining, universe, symbol, as_of)

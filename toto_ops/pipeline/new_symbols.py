@@ -11,7 +11,7 @@ from toto_ops.errors import BarDataError, StorageError, SymbolNameError
 from toto_ops.market.eligibility import eligible_bars
 from toto_ops.market.ingest import IngestResult
 from toto_ops.market.snapshot import Snapshot
-from toto_ops.market.sources import BarSource, open_source
+from toto_ops.market.sources import BarSource, open_source, part_of
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.new_symbols import Candidate, SymbolAttempt, decide
 from toto_ops.pipeline.project import Project
@@ -95,7 +95,7 @@ def find_new_symbols(project: Project, universe: Universe) -> NewSymbols:
     for symbol, mark in marks.items():
         attempt = read_attempt(project.store, universe.name, symbol)
         refused_before = attempt is not None and attempt.status == "waiting" and attempt.source_mark != mark
-        obstacle = _obstacle(source, universe, symbol, served.as_of) if refused_before else ""
+        obstacle = _obstacle(source, part_of(universe, source, symbol), symbol, served.as_of) if refused_before else ""
         candidates.append(Candidate(symbol, mark, attempt, obstacle))
     verdict = decide(candidates)
     return NewSymbols(verdict.to_add, verdict.waiting, marks, members)

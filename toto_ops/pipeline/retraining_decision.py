@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import PromotionError, StorageError
-from toto_ops.market.sources import BarSource, open_source, source_mark
+from toto_ops.market.sources import BarSource, open_source, part_of, source_mark
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.monitoring.staleness import Fingerprint, compare
 from toto_ops.pipeline.project import Project
@@ -19,7 +19,7 @@ from toto_ops.pipeline.versions import code_versions
 from toto_ops.storage.hashing import file_digest
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import LIVE
-from toto_ops.universes import SampleSource, Universe
+from toto_ops.universes import Universe
 
 FINGERPRINT_DOCUMENT = "fingerprint.json"
 LAST_RETRAINING_DOCUMENT = "last_retraining.json"
@@ -73,12 +73,12 @@ def assess(project: Project, universe: Universe) -> Assessment:
     )
     stored = read_last(project, universe.name)
     verdict = compare(stored.fingerprint if stored else None, current)
-    return Assessment(verdict.stale, verdict.reason, symbols, current, isinstance(universe.source, SampleSource))
+    return Assessment(verdict.stale, verdict.reason, symbols, current, universe.is_sample)
 
 
 def sources_of(universe: Universe, source: BarSource, symbols: Sequence[str]) -> dict[str, str]:
     """What tells whether the bars, or the published sentiment, of `symbols` changed; sentiment only where there is some."""
-    sentiment = {symbol: path for symbol in symbols if (path := sentiment_path(universe, symbol))}
+    sentiment = {symbol: path for symbol in symbols if (path := sentiment_path(part_of(universe, source, symbol), symbol))}
     bars = {symbol: source_mark(source, symbol) for symbol in symbols}
     return bars | {_sentiment_of(symbol): file_digest(path) for symbol, path in sentiment.items()}
 

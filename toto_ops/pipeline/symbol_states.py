@@ -14,7 +14,7 @@ from toto_ops.pipeline.new_symbols import NewSymbols, find_new_symbols
 from toto_ops.pipeline.project import Project
 from toto_ops.serving.market_view import served_snapshot
 from toto_ops.storage.store import ArtefactKey
-from toto_ops.universes import SampleSource, Universe
+from toto_ops.universes import CombinedSource, SampleSource, Universe
 
 Status = Literal["served", "ended", "quarantined", "waiting", "new", "gone", "removed"]
 
@@ -64,6 +64,8 @@ def how_to_add(universe: Universe, symbols: Sequence[str]) -> str:
     steps = (
         [] if universe.symbols is None else [f"list {', '.join(symbols)} under `symbols` of {universe.name} in universes.yaml"]
     )
+    if universe.parts:
+        return ", and ".join((*steps, f"add {files} to one of {', '.join(universe.parts)}"))
     folder = _folder_to_add_to(universe)
     steps.append(
         f"name a folder for further files under `source: added` of {universe.name} in universes.yaml"
@@ -77,6 +79,8 @@ def how_to_leave(universe: Universe, symbol: str) -> str:
     """What makes a symbol no member of a universe any more."""
     if universe.symbols is not None:
         return f"take {symbol} off `symbols` of {universe.name} in universes.yaml first"
+    if universe.parts:
+        return f"take {symbol} out of the universe it comes from ({', '.join(universe.parts)}) first"
     return (
         f"take {symbol}.csv out of the source ({_folder_to_add_to(universe) or 'the bundled sample'}), or list the symbols to "
         f"keep under `symbols` of {universe.name} in universes.yaml first"
@@ -112,4 +116,6 @@ def _status(
 
 def _folder_to_add_to(universe: Universe) -> Path | None:
     source = universe.source
+    if isinstance(source, CombinedSource):
+        return None
     return source.added_folder if isinstance(source, SampleSource) else source.folder

@@ -25,7 +25,7 @@ from toto_ops.pipeline.outcome import read_outcome
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import assess, read_last
 from toto_ops.serving.market_view import served_snapshot
-from toto_ops.universes import SampleSource, Universe
+from toto_ops.universes import Universe
 
 SECONDS_PER_DAY = 86_400
 
@@ -63,7 +63,7 @@ def observe_universe(project: Project, universe: Universe, activity: Activity, n
     waiting = _waiting(project, universe, problems)
     return UniverseStatus(
         universe=universe.name,
-        grows=not isinstance(universe.source, SampleSource),
+        grows=not universe.is_sample,
         newest_bar=newest,
         newest_bar_age_days=None if newest is None else (now - newest).total_seconds() / SECONDS_PER_DAY,
         max_bar_age_days=universe.max_bar_age_days,

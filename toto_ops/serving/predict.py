@@ -23,7 +23,7 @@ from toto_ops.serving.market_view import MarketView, read_market
 from toto_ops.serving.session import ServingSession, open_incumbent
 from toto_ops.simulation.observation import Action
 from toto_ops.storage.store import ArtefactStore
-from toto_ops.universes import SampleSource, Universe, checked_symbol
+from toto_ops.universes import Universe, checked_symbol
 
 SECONDS_PER_DAY = 86_400
 
@@ -245,4 +245,4 @@ class Predictor:
 
 def serving_moment(universe: Universe, view: MarketView) -> datetime:
     """The moment a question stands at unless it says otherwise: now, or the end of a bundled sample, which never grows."""
-    return view.snapshot.as_of if isinstance(universe.source, SampleSource) else datetime.now(UTC)
+    return view.snapshot.as_of if universe.is_sample else datetime.now(UTC)
