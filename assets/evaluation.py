@@ -7,6 +7,7 @@ import dagster as dg
 from assets.metadata import picture, table
 from assets.partitions import asset_key
 from assets.resources import TotoOps
+from toto_ops.evaluation.significance import Significance
 from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
@@ -30,13 +31,13 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
     )
     def evaluation_report(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
         from toto_ops.evaluation.report import performance_table
+        from toto_ops.evaluation.statements import verdict_statement
         from toto_ops.pipeline.evaluation_steps import evaluate
         from toto_ops.pipeline.outcome import CriterionOutcome
 
         judged = evaluate(toto.project(), toto.retraining(context, universe), universe)
         evidence = judged.evidence
         gates = table([CriterionOutcome.of(gate).model_dump() for gate in evidence.criteria])
-        failed = ", ".join(row.name for row in evidence.failures)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
@@ -44,9 +45,11 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
                 "verdict": evidence.verdict,
                 "challenger": evidence.line,
                 "report": dg.MetadataValue.path(str(judged.report)),
+                "text_report": dg.MetadataValue.path(str(judged.text_report)),
                 "gates": gates,
                 "contestants": dg.MetadataValue.md(performance_table(evidence)),
                 "minimum_detectable_sharpe": evidence.minimum_detectable_sharpe,
+                **_luck(evidence.significance),
                 "openings_of_this_test_span": evidence.openings,
                 "trials_in_the_ledger": evidence.trials,
                 "reused": judged.reused,
@@ -57,10 +60,19 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
                     check_name="gates",
                     passed=evidence.passed,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description="every gate passed" if evidence.passed else f"not promotable: {failed}",
-                    metadata={"gates": gates},
+                    description=verdict_statement(evidence),
+                    metadata={"verdict": evidence.verdict, "gates": gates},
                 )
             ],
         )
 
     return [evaluation_report]
+
+
+def _luck(significance: Significance | None) -> dict[str, dg.MetadataValue]:
+    if significance is None:
+        return {}
+    return {
+        "deflated_sharpe": dg.FloatMetadataValue(significance.deflated_sharpe),
+        "effective_trials": dg.IntMetadataValue(significance.effective_trials),
+    }

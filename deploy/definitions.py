@@ -5,6 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from assets.backtest_jobs import backtest_job
+from assets.control_jobs import controls_job
+from assets.cross_validation_jobs import cross_validation_job
 from assets.evaluation import evaluation_assets
 from assets.jobs import add_symbols_job, ingest_job, retrain_job
 from assets.market import market_assets
@@ -84,6 +87,9 @@ def build_defs(
         jobs=[
             *(job for universe in universes for job in (retrain_job(universe), ingest_job(universe), add_symbols_job(universe))),
             *(job for universe in universes for job in promotion_jobs(universe)),
+            *(backtest_job(universe) for universe in universes),
+            *(cross_validation_job(universe) for universe in universes),
+            controls_job(),
         ],
         schedules=[schedule for universe in universes for schedule in schedules(universe, schedule_status)],
         sensors=[

@@ -44,6 +44,12 @@ class VersionedModel(StrictModel):
         return int(cls.model_fields["schema_version"].default)
 
     @classmethod
+    def readable_versions(cls) -> tuple[int, ...]:
+        """The versions this release reads, in order: the previous one and the present."""
+        present = cls.present_version()
+        return (present - 1, present) if present > 1 else (present,)
+
+    @classmethod
     def stored(cls, content: Mapping[str, Any]) -> Self:
         """Read a document as it is stored, of the present or of the previous version.
 
@@ -62,21 +68,22 @@ class VersionedModel(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _brought_up_to_date(cls, content: Any) -> Any:
-        """Upgrade what is of the previous version, wherever it stands: documents hold others."""
+        """Upgrade what is of an earlier version, wherever it stands: documents hold others."""
         present = cls.present_version()
-        if present == 1 or not isinstance(content, Mapping) or content.get("schema_version") != present - 1:
+        version = content.get("schema_version") if isinstance(content, Mapping) else None
+        if version == present or version not in cls.readable_versions():
             return content
         try:
             return {**cls.upgraded(content), "schema_version": present}
         except (LookupError, TypeError) as error:
-            raise ValueError(f"is of version {present - 1}, but not as that version was ({error!r})") from error
+            raise ValueError(f"is of version {version}, but not as that version was ({error!r})") from error
 
     @field_validator("schema_version")
     @classmethod
     def _readable(cls, version: int) -> int:
-        present = cls.present_version()
-        if version != present:
-            readable = f"{present - 1} and {present}" if present > 1 else str(present)
+        if version != cls.present_version():
+            *earlier, present = map(str, cls.readable_versions())
+            readable = f"{', '.join(earlier)} and {present}" if earlier else present
             raise ValueError(f"schema_version {version} cannot be read; this release reads {readable}")
         return version
 

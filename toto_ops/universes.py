@@ -115,11 +115,26 @@ class Costs(StrictModel):
     commission: Fraction
     half_spread: Fraction = 0.0
     slippage: Fraction = 0.0
+    slippage_at_volatility: float | None = Field(
+        default=None,
+        gt=0,
+        description="volatility of log returns per bar at which slippage is as stated; it grows in proportion. Absent: it does not",
+    )
+    impact: float = Field(
+        default=0.0,
+        ge=0,
+        description="square-root market impact: a further fraction of impact * volatility * sqrt(traded / usually traded per bar)",
+    )
 
     @property
     def rate(self) -> float:
-        """Cost of one unit of turnover."""
+        """Cost of one unit of turnover in a symbol of usual volatility, market impact aside."""
         return self.commission + self.half_spread + self.slippage
+
+    @property
+    def flat_rate(self) -> float:
+        """The part of `rate` that does not depend on volatility."""
+        return self.rate if self.slippage_at_volatility is None else self.commission + self.half_spread
 
 
 class Limits(StrictModel):
@@ -130,6 +145,10 @@ class Limits(StrictModel):
     max_positions: int = Field(default=10, ge=1)
     may_short: bool = False
     rebalancing_band: Fraction = Field(default=0.01, description="smaller weight changes are not traded")
+    minimum_trade: float = Field(default=0.0, ge=0, description="money; smaller trades are not made unless they close a position")
+    participation: float | None = Field(
+        default=None, gt=0, description="largest share of the value usually traded in a bar that one trade may take; absent: any"
+    )
     stop_loss: Fraction | None = Field(default=0.25, description="close a position this far below its entry price")
     max_drawdown: Fraction | None = Field(default=0.30, description="circuit breaker: go flat at this drawdown")
     breaker_cooldown: int = Field(default=20, ge=1, description="bars to stay flat after the breaker")
@@ -159,10 +178,15 @@ class Universe(StrictModel):
     source: Source
     symbols: dict[str, Membership] | None = Field(default=None, description="absent: whatever the source holds")
     calendar: str = Field(description="`24/7` or an exchange-calendars code such as XNYS")
-    periods_per_year: float = Field(gt=0)
+    periods_per_year: float | None = Field(
+        default=None, gt=0, description="bars per year, for annualised figures; absent: as the calendar and the bar have it"
+    )
     cadence: str = Field(description="cron of the scheduled retraining, UTC")
     ingest_cadence: str | None = Field(
         default=None, description="cron, UTC: when new bars are brought in for serving between retrainings; absent: never"
+    )
+    capital: float = Field(
+        default=1_000_000.0, gt=0, description="money the portfolio is run with; minimum trade, impact and participation need it"
     )
     costs: Costs
     limits: Limits = Limits()

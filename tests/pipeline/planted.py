@@ -19,8 +19,9 @@ PERSISTENCE = 60
 DRIFT = 0.006
 NOISE = 0.015
 
-GATES = {"champion": {"sharpe_margin": 2.0}}
-"""Followers of planted trends have Sharpe ratios around 6; the shipped margin of 0.5 is meant for ratios around 1."""
+GATES = {"champion": {"sharpe_margin": 2.0}, "plausibility": {"maximum_excess_sharpe": 12.0}}
+"""Followers of planted trends have Sharpe ratios around 6, up to 10 above equal weight: such trends are in no real market,
+and the shipped margin and alarm are meant for ratios around 1."""
 
 
 def write_market(folder: Path, days: int, seed: int = 7) -> None:

@@ -68,10 +68,31 @@ def test_retrain_predict_list_and_the_quiet_second_run(home: Path) -> None:
     assert predicted["is_fallback"] == (not outcome["promoted"])
 
 
+def test_a_model_and_a_strategy_file_are_backtested_on_bars_neither_knows(home: Path, tmp_path: Path) -> None:
+    strategy, report, trades = home / "config" / "strategy.yaml", tmp_path / "report.html", tmp_path / "trades.csv"
+    both = ("--model", "models:/toto-planted@fallback", "--strategy-path", str(strategy), "--initial-capital", "500000")
+    files = ("--report-file", str(report), "--trades-file", str(trades))
+    done = answer(home, "backtest", "--universe", "planted", "--symbols", "all", *both, *files)
+    assert [subject["name"] for subject in done["subjects"]] == ["fallback", "strategy"]
+    assert done["first_close"] > max(subject["knows_until"] for subject in done["subjects"])
+    assert [one["final_equity"] for one in done["contestants"] if one["name"] == "cash"] == [500000]
+    assert done["test_span"]["openings"] >= 3, "the judgement's own look, and these two"
+    assert "data:image/png" in report.read_text()
+    assert len(trades.read_text().splitlines()) > 10
+
+    raw = ("--process-data", "--raw-data-dir", str(home / "bars"), "--processed-data-dir", str(tmp_path / "processed"))
+    processed = answer(home, "backtest", "--universe", "planted", "--symbols", "all", *both, *raw)
+    assert processed["data_hash"] == done["data_hash"]
+    assert processed["contestants"] == done["contestants"]
+    assert processed["test_span"] == done["test_span"], "the same question about the same bars is the same look"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("retrain", "bonds"), "does not exist"),
+        (("backtest", "--universe", "planted", "--start-date", "2018-12-01"), "Remedy: start on 20"),
+        (("backtest", "--universe", "planted", "--model", "models:/toto-crypto@champion"), "is not a model of universe planted"),
         (("predict", "--symbol", "../x"), "is not a symbol"),
         (("predict", "--symbol", "NOSUCH"), "no universe has NOSUCH"),
         (("predict", "--symbol", "ALPHA", "--universe", "planted", "--at", "2031-01-01"), "StaleBarsError"),

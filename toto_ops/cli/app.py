@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from toto_ops.cli import admin, backfill, data, predict, registry, retrain, servers, status, symbols
+from toto_ops.cli import (
+    admin,
+    backfill,
+    backtest,
+    controls,
+    cross_validate,
+    data,
+    predict,
+    registry,
+    retrain,
+    servers,
+    status,
+    symbols,
+)
 
 app = typer.Typer(
     name="toto-ops",
@@ -15,6 +28,9 @@ app = typer.Typer(
 app.command("retrain")(retrain.retrain)
 app.command("backfill")(backfill.backfill)
 app.command("predict")(predict.predict)
+app.command("backtest")(backtest.backtest)
+app.command("controls")(controls.controls)
+app.command("cross-validate")(cross_validate.cross_validate)
 app.command("status")(status.status)
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(data.app, name="data")

@@ -116,7 +116,7 @@ def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | No
     if launched.status == "retrained":
         print_table("data health", [row.model_dump() | {"remarks": _brief(row)} for row in outcome.symbols])
         print_table("models trained", [row.model_dump() for row in outcome.trained])
-        print_table(f"gates of {outcome.challenger}, out of sample", [row.model_dump() for row in outcome.criteria])
+        print_table(f"criteria for {outcome.challenger}, out of sample", [row.in_brief() for row in outcome.criteria])
     OUT.print(f"[bold]{'promoted' if outcome.promoted else 'not promoted'}[/]: {outcome.decision}", highlight=False)
     OUT.print(f"serving: {outcome.incumbent}", highlight=False)
     OUT.print(f"report: {outcome.report}", highlight=False, soft_wrap=True)

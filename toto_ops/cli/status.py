@@ -53,12 +53,13 @@ def _universe_facts(universe: UniverseStatus) -> dict[str, object]:
     serving, last = universe.serving, universe.last_retraining
     age = "" if universe.newest_bar_age_days is None or not universe.grows else f", {universe.newest_bar_age_days:.1f} days old"
     promoted = {True: "promoted", False: "not promoted", None: "outcome not stored"}
+    outcome = None if last is None else "challenger quarantined" if last.challenger_quarantined else promoted[last.promoted]
     return {
         "newest bar": None if universe.newest_bar is None else f"{_moment(universe.newest_bar)}{age}",
         "serves": None if serving is None else f"{serving.role} version {serving.version} ({serving.line})",
         "since": _moment(serving.since) if serving else None,
         "frozen": (serving.frozen or "no") if serving else None,
-        "retrained": f"{_moment(last.completed_at)}, {promoted[last.promoted]}" if last else None,
+        "retrained": f"{_moment(last.completed_at)}, {outcome}" if last else None,
         "overdue": "yes" if universe.overdue else "no",
         "next due": _moment(universe.next_due_at),
         "now": "; ".join(universe.in_progress) or "idle",

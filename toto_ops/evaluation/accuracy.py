@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.bootstrap import BootstrapConfig, Estimate, block_estimate, estimate, resample_indices
-from toto_ops.evaluation.evidence import DirectionalResult, ImitationResult
+from toto_ops.evaluation.findings import DirectionalResult, ImitationResult
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.backtest import BacktestResult
 from toto_ops.simulation.observation import Action, Decision, Observation
@@ -119,7 +119,7 @@ def directional(panel: Panel, result: BacktestResult, config: BootstrapConfig) -
     right as often as prices rise over all symbols and bars, shorts as often as they fall. Unchanged prices are no move.
     """
     moved = np.sign(panel.open[1:] / panel.open[:-1] - 1.0)
-    comparable = panel.mask[1:] & panel.mask[:-1] & (moved != 0) & ~np.isnan(moved)
+    comparable = panel.tradable[1:] & panel.tradable[:-1] & (moved != 0) & ~np.isnan(moved)
     side = np.where(comparable, np.sign(result.weights[:-1]), 0.0)
     hits = ((side == moved) & (side != 0)).sum(axis=1).astype(np.float64)
     longs, shorts = ((side == sign).sum(axis=1).astype(np.float64) for sign in (1, -1))

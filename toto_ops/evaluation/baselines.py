@@ -1,129 +1,264 @@
-"""What any model must be better than: cash, equal weight, and equal weight at the model's own volatility.
+"""What any model must be better than: six portfolios that anyone can hold, as plans over a span.
 
-Baselines are decided and filled like any policy, at the same lag and the same costs, through the same simulator; only
-the limits of the universe (caps, band, stop, breaker) do not bind them.
+Each is computed from closes up to the one it decides at, the bars before the span included, and is decided and filled at
+the lag and the costs of every policy, through the same simulator; only the limits of the universe (caps, band, stop,
+breaker, participation) do not bind it (`TradingRules.for_baselines`).
+
+A symbol is counted as long as it has had a bar within the last week: what pauses for a night or a weekend keeps its share,
+what has gone for good is known to be gone a week later. Where a symbol has no bar at a row at which the others are decided
+on, its own decision is taken at its next bar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from toto_ops.evaluation.metrics import volatility
+from toto_ops.errors import InsufficientDataError
+from toto_ops.evaluation.risk_parity import equal_risk_contribution
+from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
-from toto_ops.simulation.backtest import BacktestResult, backtest
-from toto_ops.simulation.observation import Action, Decision, Observation
+from toto_ops.simulation.entrants import Entrant, Plan
 from toto_ops.simulation.rules import TradingRules
 
-Act = Callable[[Observation], Decision]
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
-VOLATILITY_TOLERANCE = 1e-3
-"""Relative difference at which two volatilities count as matched."""
+PRESENT_FOR = np.timedelta64(7, "D")
+"""A symbol without a bar for longer than this is no longer counted."""
 
-_ITERATIONS = 20
+MOMENTUM_BARS = 252
+"""Bars of the symbol itself over which its momentum is taken: a year of a stock exchange's days."""
 
+RISK_ROWS = 126
+"""Rows of the panel over which volatilities and correlations are estimated: half a year of a stock exchange's days."""
 
-def cash() -> Act:
-    """Never trade."""
+REBALANCE_ROWS = 21
+"""Rows from one decision to the next of the baselines that estimate something: a month of a stock exchange's days."""
 
-    def act(observation: Observation) -> Decision:
-        return _all_symbols(observation, torch.zeros_like(observation.account[..., 0]), Action.HOLD)
+SHRINKAGE = 0.1
+"""Share by which estimated covariances are pulled to zero: it keeps the matrix of many symbols positive definite."""
 
-    return act
-
-
-def equal_weight(scale: float = 1.0) -> Act:
-    """Hold `scale / n` in each of the `n` symbols that have a bar, rebalanced at every bar.
-
-    Rebalancing at every bar keeps the exposure at `scale`; the turnover that takes is paid for. A symbol without a bar
-    keeps its units, and the others share the weight meanwhile.
-
-    Parameters
-    ----------
-    scale
-        Gross exposure: below 1 the rest is cash, above 1 it is borrowed and financed.
-    """
-
-    def act(observation: Observation) -> Decision:
-        tradable = observation.mask.to(observation.account.dtype)
-        weight = scale * tradable / tradable.sum(dim=-1, keepdim=True).clamp(min=1.0)
-        return _all_symbols(observation, weight, Action.BUY)
-
-    return act
+_NUMBERS_AT_ONCE = 2**24
+"""Entries of the covariance matrices that are held at one time."""
 
 
 @dataclass(frozen=True)
-class VolatilityMatch:
-    """Equal weight scaled until it was as volatile as what it is compared with.
+class PriceHistory:
+    """What is known at the close of each row, and at no earlier moment, of `T` rows and `A` symbols.
 
     Attributes
     ----------
-    scale
-        Gross exposure of the scaled benchmark.
-    target, realised
-        Annualised volatility asked for and reached.
-    matched
-        Whether they agree within `VOLATILITY_TOLERANCE`.
-    result
-        Backtest of the benchmark at `scale`.
+    mask, close
+        `[T, A]` as in `Panel`.
+    close_time
+        `[T]`.
     """
 
-    scale: float
-    target: float
-    realised: float
-    matched: bool
-    result: BacktestResult
+    mask: NDArray[np.bool_]
+    close: Array
+    close_time: NDArray[np.datetime64]
+
+    @cached_property
+    def latest(self) -> Rows:
+        """`[T, A]` row of the latest bar; -1 before the first."""
+        rows = np.arange(len(self.mask))[:, None]
+        return np.asarray(np.maximum.accumulate(np.where(self.mask, rows, -1), axis=0))
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """`[T, A]` the symbol has had a bar within `PRESENT_FOR`."""
+        silent = self.close_time[:, None] - self.close_time[self.latest]
+        return (self.latest >= 0) & (silent <= PRESENT_FOR)
+
+    @cached_property
+    def log_returns(self) -> Array:
+        """`[T, A]` from row to row, 0 without a bar: the bar after a pause carries the whole move; NaN up to the first."""
+        known = self.latest >= 0
+        price = np.where(known, np.log(np.take_along_axis(self.close, self.latest, axis=0)), np.nan)
+        return np.asarray(np.diff(price, axis=0, prepend=np.full_like(price[:1], np.nan)))
+
+    @cached_property
+    def momentum(self) -> Array:
+        """`[T, A]` return over the latest `MOMENTUM_BARS` bars of the symbol; NaN where it has fewer."""
+        momentum = np.full(self.close.shape, np.nan)
+        for column, traded in enumerate(self.mask.T):
+            bars = np.flatnonzero(traded)
+            price = self.close[bars, column]
+            momentum[bars[MOMENTUM_BARS:], column] = price[MOMENTUM_BARS:] / price[:-MOMENTUM_BARS] - 1.0
+        return np.asarray(np.where(self.latest >= 0, np.take_along_axis(momentum, self.latest, axis=0), np.nan))
+
+    def covariance(self, row: int) -> tuple[Array, NDArray[np.bool_]]:
+        """Covariance `[A, A]` of the log returns of the latest `RISK_ROWS` rows, and whose is known `[A]`.
+
+        A symbol's is known where it is present, has been there for all of those rows and has moved within them; for the
+        others the matrix says that they vary by 1 and with nobody.
+        """
+        returns = self.log_returns[max(row + 1 - RISK_ROWS, 0) : row + 1]
+        deviation = returns.std(axis=0)
+        known = self.present[row] & (deviation > 0) & (len(returns) == RISK_ROWS)
+        centred = np.where(known, returns - returns.mean(axis=0), 0.0)
+        covariance = (1.0 - SHRINKAGE) * centred.T @ centred / RISK_ROWS
+        np.fill_diagonal(covariance, np.where(known, deviation**2, 1.0))
+        return covariance, known
 
 
-def match_volatility(
-    panel: Panel, rules: TradingRules, unscaled: BacktestResult, *, target: float, periods_per_year: float
-) -> VolatilityMatch:
-    """Scale equal weight with cash or leverage to a realised volatility, then judge it like any other policy.
+Weigh = Callable[[PriceHistory, Rows], Array]
+"""Target weights `[K, A]` at `K` rows of a history."""
 
-    The scale is one number for the whole span, found ex post: the benchmark knows how volatile the span was going to
-    be. That is deliberate. Nobody trades it; it answers what the same risk would have earned without any skill, and
-    knowing the volatility gives the benchmark, not the model, the benefit of hindsight. Costs, margin interest on what
-    it borrows and interest on idle cash are all paid. Volatility is nearly proportional to the scale, so scaling by the
-    ratio of target to realised converges within a few backtests; where it does not (the benchmark goes bankrupt, or
-    prices never move) the result says so in `matched`.
+
+def hold_nothing(history: PriceHistory, rows: Rows) -> Array:
+    """Cash."""
+    return np.zeros((len(rows), history.mask.shape[1]))
+
+
+def weigh_equally(history: PriceHistory, rows: Rows) -> Array:
+    """The same share of equity in every symbol that is present."""
+    present = history.present[rows].astype(np.float64)
+    return np.asarray(present / np.maximum(present.sum(axis=1, keepdims=True), 1.0))
+
+
+def follow_momentum(history: PriceHistory, rows: Rows) -> Array:
+    """An equal share in every symbol whose price has risen over `MOMENTUM_BARS`, cash in place of the others.
+
+    Time-series momentum of Moskowitz, Ooi and Pedersen (2012), without shorts and without scaling by volatility.
+    """
+    return np.where(history.momentum[rows] > 0, weigh_equally(history, rows), 0.0)
+
+
+def weigh_by_inverse_volatility(history: PriceHistory, rows: Rows) -> Array:
+    """Shares in inverse proportion to the volatility over `RISK_ROWS`."""
+    return _weigh_by_risk(history, rows, lambda covariance: 1.0 / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)))
+
+
+def weigh_by_risk_parity(history: PriceHistory, rows: Rows) -> Array:
+    """Shares that contribute equally to the variance of the portfolio, correlations included, over `RISK_ROWS`."""
+    return _weigh_by_risk(history, rows, equal_risk_contribution)
+
+
+def _weigh_by_risk(history: PriceHistory, rows: Rows, weigh: Callable[[Array], Array]) -> Array:
+    """Weights of the symbols whose risk is known; they add up to 1, or to 0 where none is known."""
+    assets = history.mask.shape[1]
+    weights = np.zeros((len(rows), assets))
+    for chunk in np.array_split(np.arange(len(rows)), 1 + len(rows) * assets**2 // _NUMBERS_AT_ONCE):
+        estimates = [history.covariance(int(row)) for row in rows[chunk]]
+        if estimates:
+            covariance, known = (np.stack(parts) for parts in zip(*estimates, strict=True))
+            weights[chunk] = np.where(known, weigh(covariance), 0.0)
+    total = weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights / np.where(total > 0, total, 1.0))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One portfolio that anyone can hold.
+
+    Attributes
+    ----------
+    name
+        What reports call it.
+    weigh
+        Its weights.
+    every
+        Rows from one decision to the next; None decides once.
+    """
+
+    name: str
+    weigh: Weigh
+    every: int | None
+
+
+REBALANCED = Baseline("equal weight rebalanced", weigh_equally, 1)
+
+BASELINES = (
+    Baseline("cash", hold_nothing, None),
+    Baseline("equal weight", weigh_equally, None),
+    REBALANCED,
+    Baseline("momentum", follow_momentum, REBALANCE_ROWS),
+    Baseline("inverse volatility", weigh_by_inverse_volatility, REBALANCE_ROWS),
+    Baseline("risk parity", weigh_by_risk_parity, REBALANCE_ROWS),
+)
+
+
+def baseline_plans(panel: Panel, after: datetime | None = None, until: datetime | None = None) -> Mapping[str, Plan]:
+    """`baseline_plan` of every baseline, by its name."""
+    return {baseline.name: baseline_plan(baseline, panel, after, until) for baseline in BASELINES}
+
+
+def baseline_plan(baseline: Baseline, panel: Panel, after: datetime | None = None, until: datetime | None = None) -> Plan:
+    """What a baseline decides over a span.
 
     Parameters
     ----------
     panel
-        The span to be matched on.
-    rules
-        Of a baseline: costs and rates, no limits (`TradingRules.for_baselines`).
-    unscaled
-        Backtest of `equal_weight(1.0)` on the same panel by the same rules: the first guess.
-    target
-        Annualised volatility to reach, per `periods_per_year` bars.
+        Bars of the span and, for what looks back, those before it. Later ones are not read.
+    after, until
+        The span: rows whose close lies in `(after, until]`, as `Panel.between` has them; open ends where None.
+
+    Returns
+    -------
+    Plan
+        Over the rows of `panel.between(after, until)`.
+
+    Raises
+    ------
+    InsufficientDataError
+        If the span holds no row.
     """
-    if target <= 0:
-        return VolatilityMatch(0.0, target, 0.0, matched=True, result=backtest(panel, cash(), rules))
-    scale, result = 1.0, unscaled
-    realised = float(volatility(result.returns, periods_per_year))
-    for _ in range(_ITERATIONS):
-        if _agree(realised, target) or not realised > 0:
-            break
-        scale *= target / realised
-        result = backtest(panel, equal_weight(scale), rules)
-        realised = float(volatility(result.returns, periods_per_year))
-    return VolatilityMatch(scale, target, realised, matched=_agree(realised, target), result=result)
+    history, first = _history(panel, after, until)
+    anyone = np.flatnonzero(history.present[first:].any(axis=1))
+    if not anyone.size:
+        return Plan(np.full(history.mask[first:].shape, np.nan))
+    begins = first + int(anyone[0])
+    rows = np.arange(begins, len(history.mask), baseline.every if baseline.every is not None else len(history.mask))
+    return Plan(_at_own_bars(history.mask[first:], rows - first, baseline.weigh(history, rows)))
 
 
-def _agree(realised: float, target: float) -> bool:
-    return abs(realised - target) <= VOLATILITY_TOLERANCE * target
+def baseline_entrants(
+    panel: Panel, rules: TradingRules, after: datetime | None = None, until: datetime | None = None
+) -> tuple[Entrant, ...]:
+    """Every baseline, ready for `run_backtests` over `panel.between(after, until)`.
+
+    Parameters
+    ----------
+    rules
+        Of the universe; its limits are lifted here.
+    """
+    free = rules.for_baselines()
+    return tuple(Entrant(name, plan, free) for name, plan in baseline_plans(panel, after, until).items())
 
 
-def _all_symbols(observation: Observation, weight: torch.Tensor, action: Action) -> Decision:
-    mask = observation.mask
-    chosen = torch.where(mask, int(action), int(Action.HOLD))
-    return Decision(
-        weight=weight,
-        hold=chosen == int(Action.HOLD),
-        action=chosen,
-        strength=torch.ones_like(weight),
-        probabilities=torch.nn.functional.one_hot(chosen, len(Action)).to(weight.dtype),
-    )
+def _history(panel: Panel, after: datetime | None, until: datetime | None) -> tuple[PriceHistory, int]:
+    """What is known up to the end of a span, and the row the span begins at."""
+    first = 0 if after is None else int(np.searchsorted(panel.close_time, to_utc64(after), side="right"))
+    end = panel.rows if until is None else int(np.searchsorted(panel.close_time, to_utc64(until), side="right"))
+    if first >= end:
+        raise InsufficientDataError(f"the panel has no bar that closes after {after} and by {until}")
+    return PriceHistory(panel.mask[:end], panel.close[:end], panel.close_time[:end]), first
+
+
+def _at_own_bars(mask: NDArray[np.bool_], rows: Rows, weights: Array) -> Array:
+    """Carry each decision to the first bar that its symbol has from there on, and before the next decision.
+
+    Parameters
+    ----------
+    mask
+        `[T, A]` bool.
+    rows, weights
+        `[K]` increasing, and `[K, A]` decided there.
+
+    Returns
+    -------
+    Array
+        `[T, A]`; NaN where nothing is decided.
+    """
+    decision = np.searchsorted(rows, np.arange(len(mask)), side="right") - 1
+    bars = np.cumsum(mask, axis=0)
+    before: Rows = (bars - mask)[rows]
+    first = mask & (decision >= 0)[:, None] & (bars - before[decision] == 1)
+    return np.where(first, weights[decision], np.nan)

@@ -1,8 +1,12 @@
 """Block-bootstrap intervals: how much of a figure could be the luck of the sample.
 
 Returns of a policy depend on each other from bar to bar, so bars are resampled in blocks: the stationary bootstrap of
-Politis and Romano (1994), with geometric block lengths on the series bent into a circle. All resamples are drawn at
-once and every statistic is a function of the last axis, so an interval costs one vectorised call.
+Politis and Romano (1994), with geometric block lengths on the series bent into a circle. All resamples are drawn once per
+length and configuration, and serve every series of that length.
+
+Most figures are functions of sums over bars, and a resample matters to a sum only by how often it drew each bar: one product
+of the counts `[samples, n]` with the columns `[n, k]` gives the sums of all series on all resamples. Only figures of a path,
+such as a drawdown, need the drawn bars in their order; they walk through all resamples bar by bar at once.
 
 Percentile intervals of blocks are somewhat too narrow on spans of a few hundred bars: a nominal 90 % interval of the
 mean of an autoregressive process (correlation 0.6, blocks of 20) held the truth in 83 % of samples of 400 bars and in
@@ -12,6 +16,8 @@ mean of an autoregressive process (correlation 0.6, blocks of 20) held the truth
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +26,9 @@ from pydantic import Field
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
 
-Statistic = Callable[..., NDArray[np.float64]]
+Array = NDArray[np.float64]
+
+Statistic = Callable[..., Array]
 """Takes series as `[..., n]` and reduces the last axis."""
 
 MINIMUM_DEFINED = 0.5
@@ -61,10 +69,51 @@ def resample_indices(length: int, config: BootstrapConfig) -> NDArray[np.intp]:
     is_start[:, 0] = True
     position = np.arange(length)
     block_start = np.maximum.accumulate(np.where(is_start, position, 0), axis=1)
-    return (np.take_along_axis(starts, block_start, axis=1) + position - block_start) % length
+    drawn = np.take_along_axis(starts, block_start, axis=1) + position - block_start
+    return np.where(drawn < length, drawn, drawn - length)
 
 
-def estimate(value: float, resampled: NDArray[np.float64], level: float) -> Estimate:
+@dataclass(frozen=True)
+class Resamples:
+    """The sample itself and its resamples, as every figure of one span uses them.
+
+    Attributes
+    ----------
+    order
+        `[n, 1 + samples]` bars in the order they were drawn; the first column is the sample itself.
+    counts
+        `[1 + samples, n]` how often each bar was drawn; in the first row every bar once.
+    """
+
+    order: NDArray[np.intp]
+    counts: Array
+
+    def sums(self, columns: Array) -> Array:
+        """Sums of `[n, k]` columns over the bars of the sample and of each resample, `[1 + samples, k]`."""
+        if len(columns) != len(self.order):
+            raise ValueError(f"{len(columns)} bars cannot be summed over resamples of {len(self.order)}")
+        return self.counts @ columns
+
+
+@lru_cache(maxsize=4)
+def resamples_of(length: int, config: BootstrapConfig) -> Resamples:
+    """Draw the resamples of spans of one length; once, since all contestants are measured on the same bars.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there is nothing to resample.
+    """
+    indices = resample_indices(length, config)
+    offsets = np.arange(len(indices))[:, None] * length
+    drawn = np.bincount((indices + offsets).ravel(), minlength=indices.size).reshape(indices.shape)
+    order = np.concatenate([np.arange(length)[None], indices]).T.copy()
+    counts = np.concatenate([np.ones((1, length)), drawn])
+    order.flags.writeable = counts.flags.writeable = False
+    return Resamples(order, counts)
+
+
+def estimate(value: float, resampled: Array, level: float) -> Estimate:
     """Percentile interval of a statistic from its values on the resamples.
 
     Parameters
@@ -85,8 +134,16 @@ def estimate(value: float, resampled: NDArray[np.float64], level: float) -> Esti
     return Estimate(value=float(value), low=float(low), high=float(high))
 
 
-def block_estimate(statistic: Statistic, series: tuple[NDArray[np.float64], ...], config: BootstrapConfig) -> Estimate:
-    """Estimate a statistic of one or several series that are resampled together, bar by bar.
+def estimate_of(values: Array, level: float) -> Estimate:
+    """Estimate from `[1 + samples]` values, the sample's own first, as `Resamples` orders them."""
+    return estimate(float(values[0]), values[1:], level)
+
+
+def block_estimate(statistic: Statistic, series: tuple[Array, ...], config: BootstrapConfig) -> Estimate:
+    """Estimate any statistic of one or several series that are resampled together, bar by bar.
+
+    It gathers the drawn bars, whatever the statistic is; figures that are functions of sums have a faster way in
+    `Resamples.sums`, which this is the reference for.
 
     Parameters
     ----------
@@ -97,16 +154,11 @@ def block_estimate(statistic: Statistic, series: tuple[NDArray[np.float64], ...]
     """
     if len(series[0]) == 0:
         return Estimate(value=None)
-    indices = resample_indices(len(series[0]), config)
-    return estimate(float(statistic(*series)), statistic(*(values[indices] for values in series)), config.level)
+    drawn = resamples_of(len(series[0]), config).order[:, 1:].T
+    return estimate(float(statistic(*series)), statistic(*(values[drawn] for values in series)), config.level)
 
 
-def paired_difference(
-    statistic: Statistic,
-    one: NDArray[np.float64],
-    other: NDArray[np.float64],
-    config: BootstrapConfig,
-) -> Estimate:
+def paired_difference(statistic: Statistic, one: Array, other: Array, config: BootstrapConfig) -> Estimate:
     """Estimate `statistic(one) - statistic(other)` on the same bars: what both lived through cancels.
 
     Parameters

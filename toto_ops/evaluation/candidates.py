@@ -13,8 +13,10 @@ from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.evaluation.metrics import sharpe_ratio
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.market.calendars import periods_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
-from toto_ops.simulation.backtest import backtest
+from toto_ops.simulation.backtest import run_backtests
+from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.training.splits import Splits
 from toto_ops.universes import Universe
@@ -47,6 +49,10 @@ class Candidate:
         """Its line: what it is called in reports and the registry."""
         return self.manifest.line
 
+    def entrant(self, rules: TradingRules) -> Entrant:
+        """An account of its own in a backtest."""
+        return Entrant(self.name, self.policy.act, rules, self.policy.inputs)
+
     @property
     def unseen_after(self) -> datetime | None:
         """Bars that close later influenced neither the policy nor its choice; None: no bar ever did."""
@@ -67,14 +73,14 @@ def choose_challenger(candidates: Sequence[Candidate], panel: Panel, universe: U
     if not candidates:
         raise InsufficientDataError("there is no candidate to choose a challenger from", remedy="train at least one line")
     validation = panel.between(splits.validation.after, splits.validation.until)
-    rules = TradingRules.of(universe)
+    rules, years = TradingRules.of(universe), periods_per_year(universe)
+    results = run_backtests(validation, [candidate.entrant(rules) for candidate in candidates])
+    sharpes = [float(sharpe_ratio(result.returns, years)) for result in results]
 
-    def rank(candidate: Candidate) -> tuple[float, str]:
-        returns = backtest(validation, candidate.policy.act, rules).returns
-        sharpe = float(sharpe_ratio(returns, universe.periods_per_year))
-        return (-sharpe if np.isfinite(sharpe) else np.inf, candidate.name)
+    def rank(place: int) -> tuple[float, str]:
+        return (-sharpes[place] if np.isfinite(sharpes[place]) else np.inf, candidates[place].name)
 
-    return min(candidates, key=rank)
+    return candidates[min(range(len(candidates)), key=rank)]
 
 
 def refuse_look_ahead(test: Panel, candidates: Sequence[Candidate]) -> None:

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from toto_ops.evaluation.bootstrap import block_estimate, paired_difference
 from toto_ops.evaluation.candidates import Candidate
-from toto_ops.evaluation.evidence import ChampionComparison
+from toto_ops.evaluation.findings import ChampionComparison
 from toto_ops.evaluation.gates import GateConfig
 from toto_ops.evaluation.metrics import sharpe_ratio
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
-from toto_ops.simulation.backtest import backtest
+from toto_ops.market.calendars import periods_per_year
+from toto_ops.simulation.backtest import run_backtests
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.universes import Universe
 
@@ -39,12 +40,12 @@ def against_champion(
     if bars < gates.champion.minimum_bars:
         return ChampionComparison(champion=champion.name, inputs_hash=champion.manifest.inputs_hash, bars=bars)
     span, rules = panel.take(unseen), TradingRules.of(universe)
-    ours, theirs = (backtest(span, candidate.policy.act, rules).returns for candidate in (challenger, champion))
+    ours, theirs = (result.returns for result in run_backtests(span, [challenger.entrant(rules), champion.entrant(rules)]))
     config = gates.bootstrap.model_copy(update={"level": gates.champion.level})
 
     def sharpe(returns: NDArray[np.float64]) -> NDArray[np.float64]:
         # One that stands still earns nothing at no risk. Undefined, it could never be shown to be worse, nor be replaced.
-        return np.nan_to_num(sharpe_ratio(returns, universe.periods_per_year), nan=0.0)
+        return np.nan_to_num(sharpe_ratio(returns, periods_per_year(universe)), nan=0.0)
 
     return ChampionComparison(
         champion=champion.name,

@@ -7,42 +7,69 @@ alone. Nothing in it depends on the time of day or the machine.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from toto_ops.configuration import StrictModel, VersionedModel
 from toto_ops.errors import StorageError
-from toto_ops.evaluation.bootstrap import Estimate
-from toto_ops.evaluation.metrics import Performance
+from toto_ops.evaluation.findings import (
+    CandidateResult,
+    ChampionComparison,
+    DirectionalResult,
+    ImitationResult,
+    Plausibility,
+    StressName,
+    StressResult,
+    SymbolTrades,
+    Target,
+    Unit,
+    VolatilityMatching,
+)
+from toto_ops.evaluation.overfitting_probability import OverfittingProbability
+from toto_ops.evaluation.paired import PairedDifference
+from toto_ops.evaluation.performance import Performance
+from toto_ops.evaluation.significance import Significance
+from toto_ops.evaluation.stress_spans import StressSpanResult
 from toto_ops.training.splits import Splits
 
 EVIDENCE_FILE = "evidence.json"
 
 Relation = Literal[">=", "<=", ">"]
-Role = Literal["challenger", "fallback", "benchmark", "ineligible"]
-StressName = Literal["breaker off", "costs x2", "decision lag 2"]
+Answer = Literal["pass", "fail", "insufficient", "shown"]
+Verdict = Literal["passed", "refused", "quarantined"]
 
 
 class Criterion(StrictModel):
-    """One gate: what was required, what was measured.
+    """One row of the gate table: what was required, what was measured.
 
     Attributes
     ----------
+    kind
+        `gate`: failing it refuses the challenger. `alarm`: failing it means that the result is too good to be true, and
+        quarantines the challenger, whatever its gates say.
     relation
         How `measured` must stand to `required`.
     measured
-        None where the figure is not defined; that fails unless the verdict is `insufficient`.
+        None where the figure is not defined; that fails unless the verdict is `insufficient` or `shown`.
+    low, high
+        Bootstrap interval of the figure, where there is one.
     verdict
-        `insufficient`: too little data to ask this question; it neither passes nor blocks.
+        `insufficient`: too little data to ask this question; it neither passes nor blocks. `shown`: it informs, and no
+        verdict depends on it.
     """
 
     name: str
+    kind: Literal["gate", "alarm"] = "gate"
+    unit: Unit = "ratio"
     required: float | None
     relation: Relation
     measured: float | None
-    verdict: Literal["pass", "fail", "insufficient"]
+    low: float | None = None
+    high: float | None = None
+    verdict: Answer
     note: str = ""
 
     @property
@@ -51,107 +78,12 @@ class Criterion(StrictModel):
         return self.verdict != "fail"
 
 
-class Curve(StrictModel):
-    """Course of one backtest over the opens of the test span, for the report."""
-
-    open_time: tuple[AwareDatetime, ...]
-    equity: tuple[float, ...]
-    exposure: tuple[float, ...]
-
-
-class ActionShares(StrictModel):
-    """How the decisions were distributed over the actions."""
-
-    hold: float
-    buy: float
-    sell: float
-
-
-class CandidateResult(StrictModel):
-    """One contestant on the test span, under the universe's own rules."""
-
-    name: str
-    role: Role
-    performance: Performance
-    curve: Curve
-    actions: ActionShares | None = Field(description="None for benchmarks, which do not choose")
-
-
-class ImitationResult(StrictModel):
-    """How well the challenger repeats its teacher on the states the teacher was in.
-
-    Attributes
-    ----------
-    accuracy, macro_f1
-        On the test span.
-    majority_share
-        Accuracy of always answering with the teacher's most frequent action.
-    gap
-        Accuracy on train minus accuracy on validation.
-    decisions
-        Teacher decisions on the test span.
-    """
-
-    accuracy: Estimate
-    macro_f1: Estimate
-    majority_share: float
-    train_accuracy: float
-    validation_accuracy: float
-    gap: Estimate
-    decisions: int
-
-
-class DirectionalResult(StrictModel):
-    """How often a position pointed the way the price went, from open to open.
-
-    Attributes
-    ----------
-    base_rate
-        Accuracy expected of the same longs and shorts placed without looking, given how often prices rose.
-    positions
-        Symbol bars with a position and a move.
-    """
-
-    accuracy: Estimate
-    base_rate: float | None
-    positions: int
-
-
-class StressResult(StrictModel):
-    """The challenger on the test span with one condition changed."""
-
-    name: StressName
-    performance: Performance
-
-
-class VolatilityMatching(StrictModel):
-    """How the equal-weight benchmark was brought to the challenger's volatility."""
-
-    scale: float
-    target: float
-    realised: float
-    matched: bool
-
-
-class ChampionComparison(StrictModel):
-    """Challenger against champion on the bars that neither has seen.
-
-    Attributes
-    ----------
-    inputs_hash
-        Of the champion; None in evidence of the first schema version.
-    bars
-        Returns compared.
-    difference
-        Sharpe ratio of the challenger minus the champion's, paired block bootstrap; None with too few bars.
-    """
-
-    champion: str
-    inputs_hash: str | None = None
-    bars: int
-    challenger_sharpe: Estimate | None = None
-    champion_sharpe: Estimate | None = None
-    difference: Estimate | None = None
+def verdict_of(criteria: Sequence[Criterion]) -> Verdict:
+    """What follows from the criteria: an alarm outweighs every gate, and no gate passed proves nothing."""
+    if any(criterion.kind == "alarm" and not criterion.passed for criterion in criteria):
+        return "quarantined"
+    gates = [criterion for criterion in criteria if criterion.kind == "gate"]
+    return "passed" if any(gate.verdict == "pass" for gate in gates) and all(gate.passed for gate in gates) else "refused"
 
 
 class Evidence(VersionedModel):
@@ -171,9 +103,11 @@ class Evidence(VersionedModel):
         Entries of the universe's trial ledger.
     minimum_detectable_sharpe
         What a true Sharpe ratio would have to be for a span this short to show it (5 % significance, 80 % power).
+    significance, overfitting, plausibility
+        None in evidence of earlier schema versions, as the tables of pairs, stress spans, targets and trades are empty.
     """
 
-    schema_version: int = 2
+    schema_version: int = 3
     universe: str
     line: str
     retrain_id: str
@@ -193,17 +127,39 @@ class Evidence(VersionedModel):
     imitation: ImitationResult | None
     directional: DirectionalResult
     stresses: tuple[StressResult, ...]
+    stress_spans: tuple[StressSpanResult, ...]
     comparison: ChampionComparison | None
+    paired: tuple[PairedDifference, ...]
+    significance: Significance | None
+    overfitting: OverfittingProbability | None
+    plausibility: Plausibility | None
+    targets: tuple[Target, ...]
+    trades: tuple[SymbolTrades, ...]
     openings: int = Field(ge=1)
     trials: int = Field(ge=0)
     minimum_detectable_sharpe: float
     criteria: tuple[Criterion, ...]
-    verdict: Literal["passed", "refused"]
+    verdict: Verdict
     caveats: tuple[str, ...]
+
+    @classmethod
+    def readable_versions(cls) -> tuple[int, ...]:
+        """The first one too: evidence lies in registered models, which are never rewritten, and is read years later."""
+        return (1, *super().readable_versions())
+
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Earlier versions lack whole parts, and say only by its name how a criterion is written."""
+        return {
+            **content,
+            "criteria": [{**row, "unit": _earlier_unit(row["name"])} for row in content["criteria"]],
+            **dict.fromkeys(("stress_spans", "paired", "targets", "trades"), ()),
+            **dict.fromkeys(("significance", "overfitting", "plausibility")),
+        }
 
     @model_validator(mode="after")
     def _verdict_follows(self) -> Evidence:
-        follows = "passed" if self.criteria and all(criterion.passed for criterion in self.criteria) else "refused"
+        follows = verdict_of(self.criteria)
         if self.verdict != follows:
             raise ValueError(f"verdict {self.verdict!r} does not follow from the criteria, which say {follows!r}")
         return self
@@ -215,8 +171,13 @@ class Evidence(VersionedModel):
 
     @property
     def failures(self) -> tuple[Criterion, ...]:
-        """The criteria that stand in the way."""
-        return tuple(criterion for criterion in self.criteria if not criterion.passed)
+        """The criteria that stand in the way, alarms first."""
+        failed = [criterion for criterion in self.criteria if not criterion.passed]
+        return tuple(sorted(failed, key=lambda criterion: criterion.kind != "alarm"))
+
+    def criterion(self, name: str) -> Criterion:
+        """The criterion of a name (`toto_ops.evaluation.criteria`)."""
+        return next(criterion for criterion in self.criteria if criterion.name == name)
 
     @property
     def candidates(self) -> tuple[CandidateResult, ...]:
@@ -226,6 +187,13 @@ class Evidence(VersionedModel):
     def stress(self, name: StressName) -> Performance:
         """The challenger's figures with one condition changed."""
         return next(stress.performance for stress in self.stresses if stress.name == name)
+
+
+def _earlier_unit(criterion: str) -> Unit:
+    if criterion.startswith("Sharpe ratio"):
+        return "ratio"
+    units: Mapping[str, Unit] = {"test bars": "count", "imitation macro-F1": "ratio"}
+    return units.get(criterion, "percent")
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> Path:

@@ -1,19 +1,15 @@
-"""The gates: what is required of a challenger, and the criteria that say whether it was met."""
+"""The gates: what is required of a challenger, and from where on a result is too good to be true."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from toto_ops.configuration import Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
 from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.evaluation.evidence import ChampionComparison, Criterion, DirectionalResult, ImitationResult, Relation
-from toto_ops.evaluation.metrics import Performance, total_return
 from toto_ops.universes import Fraction, Universe
-
-if TYPE_CHECKING:
-    from toto_ops.evaluation.baselines import VolatilityMatch
 
 
 class ImitationGates(StrictModel):
@@ -33,17 +29,76 @@ class ChampionGates(StrictModel):
     level: float = Field(default=0.80, gt=0, lt=1, description="two-sided; the lower bound must exceed minus the margin")
 
 
+class BenchmarkGates(StrictModel):
+    """Better than equal weight at the same volatility, by paired block bootstrap."""
+
+    margin: float = Field(default=0.0, ge=0, description="mean log return a year above the benchmark's")
+    level: float = Field(default=0.90, gt=0, lt=1, description="two-sided; the lower bound must exceed the margin")
+
+
+class LuckGates(StrictModel):
+    """How likely it is that the best of many tries merely looks good."""
+
+    minimum_deflated_sharpe: Fraction = Field(
+        default=0.95, description="probability that the Sharpe ratio exceeds what the best of as many trials shows by luck"
+    )
+    maximum_overfitting_probability: Fraction = Field(
+        default=0.5, description="that the trial best in one half of the validation bars is below the median in the other"
+    )
+
+
+class PlausibilityAlarm(StrictModel):
+    """From where on a result is taken for a leak of the future and is quarantined."""
+
+    maximum_oracle_share: float = Field(
+        default=0.5, gt=0, description="Sharpe ratio over that of perfect foresight under the same costs, lag and limits"
+    )
+    maximum_excess_sharpe: float = Field(default=8.0, gt=0, description="Sharpe ratio above that of equal weight")
+
+
+class Aim(StrictModel):
+    """A range that a figure should lie in; either end may be open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Aim:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"ends ({self.high}) below where it begins ({self.low})")
+        return self
+
+
+class Targets(StrictModel):
+    """What a good trading policy looks like: shown in every report, and gated by nobody."""
+
+    win_rate: Aim = Aim(low=0.40, high=0.50)
+    profit_factor: Aim = Aim(low=1.2, high=1.8)
+    max_drawdown: Aim = Aim(high=0.25)
+    sharpe: Aim = Aim(low=1.0)
+
+
 class GateConfig(VersionedModel):
     """`gates.yaml`, with the overrides of one universe."""
 
+    schema_version: int = 2
     minimum_test_bars: int = Field(default=60, ge=2)
     minimum_sharpe: float = 1.0
     minimum_return: float = 0.05
     maximum_drawdown: Fraction = Field(default=0.20, description="with the circuit breaker off")
-    benchmark_margin: float = Field(default=0.0, ge=0, description="return above equal weight at the same volatility")
+    luck: LuckGates = LuckGates()
+    benchmark: BenchmarkGates = BenchmarkGates()
     imitation: ImitationGates = ImitationGates()
     champion: ChampionGates = ChampionGates()
+    plausibility: PlausibilityAlarm = PlausibilityAlarm()
+    targets: Targets = Targets()
     bootstrap: BootstrapConfig = BootstrapConfig()
+
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Version 1 asked its margin of the return over the whole span; the same number is now asked of a year."""
+        kept = {key: value for key, value in content.items() if key != "benchmark_margin"}
+        return kept | ({"benchmark": {"margin": content["benchmark_margin"]}} if "benchmark_margin" in content else {})
 
 
 def load_gates(settings: Settings, universe: Universe) -> GateConfig:
@@ -60,82 +115,3 @@ def load_gates(settings: Settings, universe: Universe) -> GateConfig:
         return base
     merged = overlay(base.model_dump(), universe.gates)
     return parse_config(merged, GateConfig, settings.config_dir / f"universes.yaml (universes.{universe.name}.gates)")
-
-
-def absolute_criteria(performance: Performance, breaker_off: Performance, bars: int, gates: GateConfig) -> tuple[Criterion, ...]:
-    """Length of the test span, Sharpe ratio, return, and drawdown with the breaker off."""
-    return (
-        criterion("test bars", bars, ">=", gates.minimum_test_bars),
-        criterion("Sharpe ratio", performance.sharpe.value, ">=", gates.minimum_sharpe),
-        criterion("total return", performance.total_return.value, ">=", gates.minimum_return),
-        criterion("maximum drawdown", breaker_off.max_drawdown.value, "<=", gates.maximum_drawdown, "circuit breaker off"),
-    )
-
-
-def benchmark_criterion(performance: Performance, match: VolatilityMatch, gates: GateConfig) -> Criterion:
-    """Return at least that of equal weight at the same volatility, plus the margin."""
-    name = "return against volatility-matched equal weight"
-    if not match.matched:
-        return Criterion(
-            name=name,
-            required=None,
-            relation=">=",
-            measured=performance.total_return.value,
-            verdict="fail",
-            note=f"no scale brought equal weight to a volatility of {match.target:.2%} (reached {match.realised:.2%})",
-        )
-    required = float(total_return(match.result.returns)) + gates.benchmark_margin
-    note = f"equal weight at {match.scale:.2f}x, costs and financing paid, volatility {match.realised:.1%} a year"
-    return criterion(name, performance.total_return.value, ">=", required, note)
-
-
-def imitation_criteria(imitation: ImitationResult, gates: ImitationGates) -> tuple[Criterion, ...]:
-    """Accuracy, its margin over the majority class, macro-F1 and overfitting gap."""
-    return (
-        criterion("imitation accuracy", imitation.accuracy.value, ">=", gates.minimum_accuracy),
-        criterion(
-            "imitation accuracy against majority class",
-            imitation.accuracy.value,
-            ">=",
-            imitation.majority_share + gates.margin_over_majority,
-            f"the most frequent action alone is right in {imitation.majority_share:.1%}",
-        ),
-        criterion("imitation macro-F1", imitation.macro_f1.value, ">=", gates.minimum_macro_f1),
-        criterion("accuracy gap train to validation", imitation.gap.value, "<=", gates.maximum_gap),
-    )
-
-
-def directional_criterion(directional: DirectionalResult) -> Criterion:
-    """The lower bound of the directional accuracy lies above the base rate."""
-    if directional.accuracy.value is None:
-        note = "no position met a move"
-    else:
-        note = f"lower bound of {directional.accuracy.value:.1%} over {directional.positions} positions"
-    return criterion("directional accuracy", directional.accuracy.low, ">", directional.base_rate, note)
-
-
-def champion_criterion(comparison: ChampionComparison, gates: ChampionGates) -> Criterion:
-    """The challenger is not worse than the champion by more than the margin."""
-    name = f"Sharpe ratio against champion {comparison.champion}"
-    if comparison.difference is None:
-        return Criterion(
-            name=name,
-            required=-gates.sharpe_margin,
-            relation=">=",
-            measured=None,
-            verdict="insufficient",
-            note=f"{comparison.bars} bars that neither has seen, {gates.minimum_bars} needed: the absolute gates decide",
-        )
-    note = f"lower bound of the difference on {comparison.bars} bars that neither has seen"
-    return criterion(name, comparison.difference.low, ">=", -gates.sharpe_margin, note)
-
-
-def criterion(name: str, measured: float | None, relation: Relation, required: float | None, note: str = "") -> Criterion:
-    """Compare; an undefined figure fails, and the note says that it is undefined."""
-    if measured is None or required is None:
-        verdict: Literal["pass", "fail"] = "fail"
-        note = "; ".join(part for part in (note, "not defined on this span") if part)
-    else:
-        met = {">=": measured >= required, "<=": measured <= required, ">": measured > required}[relation]
-        verdict = "pass" if met else "fail"
-    return Criterion(name=name, required=required, relation=relation, measured=measured, verdict=verdict, note=note)

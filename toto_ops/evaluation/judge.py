@@ -9,35 +9,37 @@ from datetime import datetime
 import numpy as np
 
 from toto_ops.evaluation.accuracy import confusion_per_bar, directional, imitation
-from toto_ops.evaluation.baselines import VolatilityMatch, cash, equal_weight, match_volatility
+from toto_ops.evaluation.baselines import REBALANCED
+from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.evaluation.candidates import Candidate, refuse_look_ahead
 from toto_ops.evaluation.champion import against_champion
-from toto_ops.evaluation.evidence import (
-    ActionShares,
-    CandidateResult,
-    Curve,
-    Evidence,
-    ImitationResult,
-    Role,
-    StressName,
-    StressResult,
-    VolatilityMatching,
-)
-from toto_ops.evaluation.gates import (
-    GateConfig,
+from toto_ops.evaluation.contest import Contest, hold_contest
+from toto_ops.evaluation.criteria import (
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
     directional_criterion,
     imitation_criteria,
+    informing_criteria,
+    luck_criteria,
+    plausibility_alarms,
 )
-from toto_ops.evaluation.metrics import measure, minimum_detectable_sharpe, volatility
-from toto_ops.features.moments import to_aware
+from toto_ops.evaluation.evidence import Criterion, Evidence, verdict_of
+from toto_ops.evaluation.findings import DirectionalResult, ImitationResult, Plausibility, Target, Unit, VolatilityMatching
+from toto_ops.evaluation.gates import Aim, GateConfig, Targets
+from toto_ops.evaluation.metrics import sharpe_ratio
+from toto_ops.evaluation.overfitting_probability import OverfittingProbability, overfitting_probability_of
+from toto_ops.evaluation.performance import Performance
+from toto_ops.evaluation.scoreboard import Scoreboard
+from toto_ops.evaluation.significance import Significance, significance_of
+from toto_ops.evaluation.stress_spans import measure_stress_spans, stress_spans
+from toto_ops.evaluation.symbol_trades import symbol_trades
 from toto_ops.features.panel import Panel
+from toto_ops.market.calendars import periods_per_year
 from toto_ops.simulation.backtest import BacktestResult, backtest
-from toto_ops.simulation.observation import Action
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.hashing import value_hash
+from toto_ops.training.ledger import Trial
 from toto_ops.training.splits import Span, Splits
 from toto_ops.universes import Universe
 
@@ -49,6 +51,7 @@ SURVIVORSHIP = (
 ADJUSTMENTS: Mapping[str, str] = {
     "none": "Prices are as they were traded, without adjustment.",
     "split": "Prices are adjusted for splits but not for dividends: dividends are missing from every return shown.",
+    "mixed": "Prices are adjusted as each part of the universe has it.",
     "total_return": "Prices are adjusted for splits and dividends: the levels shown were never traded, the returns were.",
 }
 
@@ -62,14 +65,14 @@ class Circumstances:
     openings
         Looks at overlapping test bars so far, this one included (`TrialLedger.openings`).
     trials
-        Entries of the universe's trial ledger.
+        The universe's trial ledger.
     """
 
     retrain_id: str
     as_of: datetime
     data_hash: str
     openings: int
-    trials: int
+    trials: Sequence[Trial]
 
 
 def judge(
@@ -110,40 +113,31 @@ def judge(
     InsufficientDataError
         If a span holds no bars, or the teacher of a line that imitates decides nothing on one of them.
     """
-    test, rules = _span(panel, splits.test), TradingRules.of(universe)
-    refuse_look_ahead(test, (challenger, fallback, *ineligible))
-    desk = _Desk(test, rules, universe.periods_per_year, gates)
-
-    main = desk.run(challenger)
-    teacher = desk.run(fallback)
-    unbound, years = rules.for_baselines(), universe.periods_per_year
-    equal = backtest(test, equal_weight(), unbound)
-    match = match_volatility(test, unbound, equal, target=float(volatility(main.returns, years)), periods_per_year=years)
-    others = (
-        desk.shown(fallback.name, "fallback", teacher),
-        desk.shown("equal weight", "benchmark", equal),
-        desk.shown("volatility-matched equal weight", "benchmark", match.result),
-        desk.shown("cash", "benchmark", backtest(test, cash(), unbound)),
-        *(desk.shown(other.name, "ineligible", desk.run(other)) for other in ineligible),
+    test, rules, years = _bars(panel, splits.test), TradingRules.of(universe), periods_per_year(universe)
+    everyone = (challenger, fallback, *ineligible)
+    refuse_look_ahead(test, everyone)
+    policies = {candidate.name: candidate.policy for candidate in everyone}
+    contest = hold_contest(panel, splits.test, policies, rules, periods_per_year=years)
+    board = Scoreboard.of(contest, test, years, gates, fallback=fallback.name)
+    luck = _luck(contest, splits, circumstances, years)
+    succession = against_champion(panel, universe, gates, challenger=challenger, champion=champion) if champion else None
+    accuracy = _Accuracy(
+        imitation=_imitation(panel, splits, gates, contest, pupil=challenger, teacher=fallback, rules=rules)
+        if challenger.accuracy == "imitation"
+        else None,
+        directional=directional(test, contest.main, gates.bootstrap),
     )
-    result = desk.shown(challenger.name, "challenger", main)
-    breaker_off = desk.stressed(challenger, "breaker off", rules.without_breaker())
-    pointed = directional(test, main, gates.bootstrap)
-    criteria = [
-        *absolute_criteria(result.performance, breaker_off.performance, len(main.returns), gates),
-        benchmark_criterion(result.performance, match, gates),
-    ]
-    imitated = None
-    if challenger.accuracy == "imitation":
-        imitated = _imitation(panel, splits, gates, pupil=challenger, teacher=fallback, rules=rules)
-        criteria.extend(imitation_criteria(imitated, gates.imitation))
-    else:
-        criteria.append(directional_criterion(pointed))
-    comparison = None
-    if champion is not None:
-        comparison = against_champion(panel, universe, gates, challenger=challenger, champion=champion)
-        criteria.append(champion_criterion(comparison, gates.champion))
-
+    plausibility = _plausibility(contest, years)
+    (spans,) = measure_stress_spans(stress_spans(test), [contest.main.returns], periods_per_year=years, config=gates.bootstrap)
+    criteria = (
+        *absolute_criteria(board.challenger.performance, board.stress("breaker off"), len(contest.main.returns), gates),
+        *luck_criteria(luck.significance, luck.overfitting, gates.luck),
+        benchmark_criterion(board.against_matched, _matching(contest), gates.benchmark),
+        *accuracy.criteria(gates),
+        *((champion_criterion(succession, gates.champion),) if succession else ()),
+        *plausibility_alarms(plausibility, gates.plausibility),
+        *informing_criteria(luck.significance, board.stresses),
+    )
     return Evidence(
         universe=universe.name,
         line=challenger.manifest.line,
@@ -156,90 +150,128 @@ def judge(
         knows_until=challenger.manifest.knows_until,
         symbols=panel.symbols,
         splits=splits,
-        test_bars=len(main.returns),
+        test_bars=len(contest.main.returns),
         periods_per_year=years,
-        challenger=result,
-        others=others,
-        volatility_matching=_matching(match),
-        imitation=imitated,
-        directional=pointed,
-        stresses=(
-            breaker_off,
-            desk.stressed(challenger, "costs x2", rules.with_costs(2.0)),
-            desk.stressed(challenger, "decision lag 2", rules.with_lag(2)),
-        ),
-        comparison=comparison,
+        challenger=board.challenger,
+        others=board.others,
+        volatility_matching=_matching(contest),
+        imitation=accuracy.imitation,
+        directional=accuracy.directional,
+        stresses=board.stresses,
+        stress_spans=spans,
+        comparison=succession,
+        paired=board.paired,
+        significance=luck.significance,
+        overfitting=luck.overfitting,
+        plausibility=plausibility,
+        targets=_targets(board.challenger.performance, gates.targets),
+        trades=symbol_trades(contest.main),
         openings=circumstances.openings,
-        trials=circumstances.trials,
-        minimum_detectable_sharpe=minimum_detectable_sharpe(len(main.returns), years),
-        criteria=tuple(criteria),
-        verdict="passed" if all(criterion.passed for criterion in criteria) else "refused",
-        caveats=(SURVIVORSHIP, ADJUSTMENTS[universe.adjustment], *_power_caveat(len(main.returns), universe, gates)),
+        trials=len(circumstances.trials),
+        minimum_detectable_sharpe=luck.significance.minimum_detectable_sharpe,
+        criteria=criteria,
+        verdict=verdict_of(criteria),
+        caveats=(SURVIVORSHIP, ADJUSTMENTS[universe.adjustment], *_power_caveat(luck.significance, gates)),
     )
 
 
 @dataclass(frozen=True)
-class _Desk:
-    """The test span and what everyone on it is measured by."""
+class _Luck:
+    """How much of the result may be luck: of the sample, of the best of many, of the way it was chosen."""
 
-    test: Panel
-    rules: TradingRules
-    periods_per_year: float
-    gates: GateConfig
-
-    def run(self, candidate: Candidate) -> BacktestResult:
-        return backtest(self.test, candidate.policy.act, self.rules)
-
-    def shown(self, name: str, role: Role, result: BacktestResult) -> CandidateResult:
-        return CandidateResult(
-            name=name,
-            role=role,
-            performance=measure(result, self.periods_per_year, self.gates.bootstrap),
-            curve=Curve(
-                open_time=to_aware(result.open_time),
-                equity=tuple((result.equity / result.equity[0]).tolist()),
-                exposure=tuple(result.exposure.tolist()),
-            ),
-            actions=None if role == "benchmark" else _action_shares(result),
-        )
-
-    def stressed(self, candidate: Candidate, name: StressName, rules: TradingRules) -> StressResult:
-        result = backtest(self.test, candidate.policy.act, rules)
-        return StressResult(name=name, performance=measure(result, self.periods_per_year, self.gates.bootstrap))
+    significance: Significance
+    overfitting: OverfittingProbability
 
 
-def _power_caveat(bars: int, universe: Universe, gates: GateConfig) -> tuple[str, ...]:
-    detectable = minimum_detectable_sharpe(bars, universe.periods_per_year)
+@dataclass(frozen=True)
+class _Accuracy:
+    """Both accuracies; the one about imitation is None for lines without a teacher, and gated for the others."""
+
+    imitation: ImitationResult | None
+    directional: DirectionalResult
+
+    def criteria(self, gates: GateConfig) -> tuple[Criterion, ...]:
+        if self.imitation is not None:
+            return imitation_criteria(self.imitation, gates.imitation)
+        return (directional_criterion(self.directional),)
+
+
+def _luck(contest: Contest, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
+    # Only trials of this very split were ever chosen among; all that was tried before informed them.
+    chosen_among = [trial for trial in circumstances.trials if trial.split == splits]
+    return _Luck(
+        significance=significance_of(
+            contest.main.returns,
+            circumstances.trials,
+            earlier_openings=circumstances.openings - 1,
+            periods_per_year=years,
+        ),
+        overfitting=overfitting_probability_of(chosen_among),
+    )
+
+
+def _imitation(
+    panel: Panel,
+    splits: Splits,
+    gates: GateConfig,
+    contest: Contest,
+    *,
+    pupil: Candidate,
+    teacher: Candidate,
+    rules: TradingRules,
+) -> ImitationResult:
+    """Ask the pupil in the states its teacher was in, on each of the three spans."""
+    train, validation, test = (_bars(panel, span) for span in (splits.train, splits.validation, splits.test))
+    act = pupil.policy.act
+    return imitation(
+        confusion_per_bar(train, backtest(train, teacher.policy.act, rules), act),
+        confusion_per_bar(validation, backtest(validation, teacher.policy.act, rules), act),
+        confusion_per_bar(test, contest.subjects[teacher.name], act),
+        gates.bootstrap,
+    )
+
+
+def _plausibility(contest: Contest, years: float) -> Plausibility:
+    """An oracle that earns nothing, where prices hardly move, says nothing about anybody."""
+
+    def sharpe(result: BacktestResult) -> float | None:
+        value = float(sharpe_ratio(result.returns, years))
+        return value if np.isfinite(value) else None
+
+    own, oracle, benchmark = sharpe(contest.main), sharpe(contest.oracle), sharpe(contest.benchmarks[REBALANCED.name])
+    return Plausibility(
+        oracle_sharpe=oracle,
+        oracle_share=own / oracle if own is not None and oracle is not None and oracle > 0 else None,
+        benchmark_sharpe=benchmark,
+        excess=own - benchmark if own is not None and benchmark is not None else None,
+    )
+
+
+def _targets(performance: Performance, targets: Targets) -> tuple[Target, ...]:
+    rows: tuple[tuple[str, Unit, Estimate, Aim], ...] = (
+        ("win rate", "percent", performance.win_rate, targets.win_rate),
+        ("profit factor", "ratio", performance.profit_factor, targets.profit_factor),
+        ("maximum drawdown", "percent", performance.max_drawdown, targets.max_drawdown),
+        ("Sharpe ratio", "ratio", performance.sharpe, targets.sharpe),
+    )
+    return tuple(Target(name=name, unit=unit, low=aim.low, high=aim.high, measured=found) for name, unit, found, aim in rows)
+
+
+def _matching(contest: Contest) -> VolatilityMatching:
+    match = contest.match
+    return VolatilityMatching(scale=match.scale, target=match.target, realised=match.realised, matched=match.matched)
+
+
+def _power_caveat(significance: Significance, gates: GateConfig) -> tuple[str, ...]:
+    detectable = significance.minimum_detectable_sharpe
     if detectable <= gates.minimum_sharpe:
         return ()
     caveat = (
-        f"{bars} bars would reliably show a true Sharpe ratio of {detectable:.1f} or more. The gate asks for "
+        f"{significance.bars} bars would reliably show a true Sharpe ratio of {detectable:.1f} or more. The gate asks for "
         f"{gates.minimum_sharpe:g}: passing it is no proof of skill, and failing it is no proof of the lack of it."
     )
     return (caveat,)
 
 
-def _imitation(
-    panel: Panel, splits: Splits, gates: GateConfig, *, pupil: Candidate, teacher: Candidate, rules: TradingRules
-) -> ImitationResult:
-    """Ask the pupil in the states its teacher was in, on each of the three spans."""
-    spans = [_span(panel, span) for span in (splits.train, splits.validation, splits.test)]
-    counts = (confusion_per_bar(span, backtest(span, teacher.policy.act, rules), pupil.policy.act) for span in spans)
-    train, validation, test = counts
-    return imitation(train, validation, test, gates.bootstrap)
-
-
-def _matching(match: VolatilityMatch) -> VolatilityMatching:
-    return VolatilityMatching(scale=match.scale, target=match.target, realised=match.realised, matched=match.matched)
-
-
-def _span(panel: Panel, span: Span) -> Panel:
+def _bars(panel: Panel, span: Span) -> Panel:
     return panel.between(span.after, span.until)
-
-
-def _action_shares(result: BacktestResult) -> ActionShares | None:
-    decided = result.actions[result.decided]
-    if not decided.size:
-        return None
-    hold, buy, sell = (float(np.mean(decided == int(action))) for action in (Action.HOLD, Action.BUY, Action.SELL))
-    return ActionShares(hold=hold, buy=buy, sell=sell)

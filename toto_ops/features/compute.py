@@ -1,4 +1,4 @@
-"""All 30 market features of all symbols in one pass: bars in, features out, nothing read from after a bar's close."""
+"""All features of all symbols' own bars in one pass: bars in, features out, nothing read from after a bar's close."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import polars as pl
 
 from toto_ops.configuration import StrictModel
 from toto_ops.features.indicators import BLOCK, LOG_RETURN, ROW, indicators, lagged_returns, log_return, moves, smoothed
-from toto_ops.features.regimes import RegimeConfig, log_volatility, regimes, usual_volatility, volatility
+from toto_ops.features.liquidity import traded_value
+from toto_ops.features.regimes import RegimeConfig, known_volatility, log_volatility, regimes, usual_volatility, volatility
 from toto_ops.features.sentiment import SentimentConfig, with_sentiment
 from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.features.trends import TREND_FEATURES, TrendConfig, noise, trend_strength, trends
 from toto_ops.market.health import HealthConfig, data_health
 from toto_ops.market.schema import MOMENT
 from toto_ops.universes import Universe
@@ -18,14 +20,18 @@ from toto_ops.universes import Universe
 FEATURE_SCHEMA = pl.Schema(
     {"symbol": pl.String(), "open_time": MOMENT, "close_time": MOMENT, "open": pl.Float64(), "close": pl.Float64()}
     | dict.fromkeys(MARKET_FEATURES, pl.Float32())
+    | dict.fromkeys(TREND_FEATURES, pl.Float32())
+    | {"volatility": pl.Float64(), "log_volatility": pl.Float32(), "traded_value": pl.Float64()}
 )
-"""What `compute_features` returns."""
+"""What `compute_features` returns. `volatility` is the population standard deviation of the latest log returns (as many as
+`RegimeConfig.window`), `traded_value` the money usually traded in one bar."""
 
 
 class FeatureConfig(StrictModel):
     """What may be chosen about features without changing the observation schema."""
 
     regime: RegimeConfig = RegimeConfig()
+    trend: TrendConfig = TrendConfig()
     sentiment: SentimentConfig = SentimentConfig()
     health: HealthConfig = HealthConfig()
 
@@ -40,7 +46,7 @@ def compute_features(
     bars
         `[N]` canonical bars of any number of symbols, with `symbol`: one block per symbol, increasing in time within it.
     universe
-        Whose calendar says which bars were to be expected.
+        Whose calendar says which bars were to be expected, and whose `volume_unit` what volume counts.
     sentiment
         Published sentiment (`SENTIMENT_SCHEMA`) of any symbols, or None.
 
@@ -56,10 +62,11 @@ def compute_features(
     """
     table = _with_blocks(with_sentiment(bars, sentiment, config.sentiment))
     table = table.with_columns(data_health(table, universe, config.health), log_return().alias(LOG_RETURN))
-    table = table.with_columns(moves(), *smoothed(), volatility(config.regime))
-    table = table.with_columns(log_volatility(config.regime))
+    table = table.with_columns(moves(), *smoothed(), volatility(config.regime), noise(config.trend), traded_value(universe))
+    table = table.with_columns(log_volatility(config.regime), trend_strength(config.trend))
     table = table.with_columns(*usual_volatility(config.regime))
     table = table.with_columns(*lagged_returns(), *indicators(), *regimes(config.regime))
+    table = table.with_columns(*trends(config.trend), known_volatility(config.regime))
     return table.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_SCHEMA.items())
 
 

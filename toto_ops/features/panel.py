@@ -143,10 +143,8 @@ class Panel:
 
     def take(self, keep: NDArray[np.bool_]) -> Panel:
         """The rows selected by a `[T]` mask."""
-        last_kept = int(np.flatnonzero(keep)[-1])
-        ended = np.array([self.ended[a] or not self.mask[last_kept, a] for a in range(len(self.symbols))])
-        # A symbol that merely pauses at the cut is not ended: it trades again later in the full panel.
-        resumes = self.mask[last_kept + 1 :].any(axis=0) if last_kept + 1 < self.rows else np.zeros(len(self.symbols), dtype=bool)
+        # A symbol that trades again after the cut merely pauses there.
+        resumes = self.mask[int(np.flatnonzero(keep)[-1]) + 1 :].any(axis=0)
         return replace(
             self,
             open_time=self.open_time[keep],
@@ -155,7 +153,7 @@ class Panel:
             mask=self.mask[keep],
             open=self.open[keep],
             close=self.close[keep],
-            ended=ended & ~resumes,
+            ended=self.ended & ~resumes,
             tradable=self.tradable[keep],
             context=self.context[keep],
             volatility=self.volatility[keep],

@@ -1,4 +1,4 @@
-"""Every feature once more, slowly and plainly: one symbol, one bar after the other, floats and lists.
+"""Every feature once more, slowly and plainly: one bar after the other, floats and lists.
 
 This is the definition the fast version is tested against. At bar `t` each function reads `[: t + 1]` of its inputs and
 nothing else, which is what makes a feature causal. `None` stands for a look-back that is not complete.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from toto_ops.features.correlations import CorrelationConfig
 from toto_ops.features.indicators import (
     BOLLINGER_DEVIATIONS,
     BOLLINGER_PERIOD,
@@ -22,9 +23,11 @@ from toto_ops.features.indicators import (
     VOLUME_PERIOD,
     VOLUME_RATIO_CAP,
 )
+from toto_ops.features.liquidity import TRADED_PERIOD
 from toto_ops.features.regimes import VOLATILITY_FLOOR, RegimeConfig
 from toto_ops.features.sentiment import SentimentConfig
 from toto_ops.features.state import RETURN_LAGS
+from toto_ops.features.trends import TrendConfig
 from toto_ops.market.health import HealthConfig
 
 Known = float | None
@@ -133,6 +136,69 @@ def regime(close: Sequence[float], config: RegimeConfig) -> list[tuple[float, fl
         margin = max(config.threshold * _deviation(history), math.log1p(config.minimum_change))
         values[t] = (float(unusual < -margin), float(-margin <= unusual <= margin), float(unusual > margin))
     return values
+
+
+def volatility(close: Sequence[float], window: int) -> list[Known]:
+    """Population standard deviation of the latest `window` log returns."""
+    returns = log_returns(close)
+    return [
+        _deviation([value for value in returns[t - window + 1 : t + 1] if value is not None]) if t >= window else None
+        for t in range(len(close))
+    ]
+
+
+def traded_value(volume: Sequence[float], close: Sequence[float], volume_unit: str) -> list[Known]:
+    """Mean of the latest volumes in money: `quote` volume is money, `base` volume counts units."""
+    money = [v if volume_unit == "quote" else v * price for v, price in zip(volume, close, strict=True)]
+    first = TRADED_PERIOD - 1
+    return [_mean(money[t - first : t + 1]) if t >= first else None for t in range(len(money))]
+
+
+def trend(close: Sequence[float], config: TrendConfig, regimes: RegimeConfig) -> list[tuple[float, float, float, float] | None]:
+    """One-hot bull, bear, volatile, sideways: the t statistic of the trailing return, then the volatility regime."""
+    returns = log_returns(close)
+    unusual = regime(close, regimes)
+    values: list[tuple[float, float, float, float] | None] = [None] * len(close)
+    for t in range(config.window, len(close)):
+        state = unusual[t]
+        if state is None:
+            continue
+        window = [value for value in returns[t - config.window + 1 : t + 1] if value is not None]
+        error = max(_deviation(window), VOLATILITY_FLOOR) * math.sqrt(config.window)
+        strength = math.fsum(window) / error
+        bull, bear, high = strength >= config.threshold, strength <= -config.threshold, state[2] == 1.0
+        values[t] = (float(bull), float(bear), float(not bull and not bear and high), float(not (bull or bear or high)))
+    return values
+
+
+def correlations(returns: Sequence[Sequence[Known]], config: CorrelationConfig) -> list[list[tuple[float, float] | None]]:
+    """Correlation of each symbol with the market, and its mean with the others, at each of `T` rows of `A` returns.
+
+    Every row is computed from the definition anew: weighted sums over all rows so far, None where there is no return.
+    """
+    passing = [row for row in returns if any(value is not None for value in row)]
+    market = [_mean([value for value in row if value is not None]) for row in passing]
+    found: list[list[tuple[float, float] | None]] = []
+    rows = 0
+    for row in returns:
+        here = [a for a, value in enumerate(row) if value is not None]
+        rows += bool(here)
+        weight = [config.decay ** (rows - 1 - i) for i in range(rows)]
+        moved = [[past[a] or 0.0 for past in passing[:rows]] for a in range(len(row))]
+        values: list[tuple[float, float] | None] = [None] * len(row)
+        for a in here:
+            others = [_correlation(moved[a], moved[b], weight) for b in here if b != a]
+            values[a] = (_correlation(moved[a], market[:rows], weight), _mean(others) if others else 0.0)
+        found.append(values)
+    return found
+
+
+def _correlation(one: Sequence[float], other: Sequence[float], weight: Sequence[float]) -> float:
+    def covariance(x: Sequence[float], y: Sequence[float]) -> float:
+        return math.fsum(w * a * b for w, a, b in zip(weight, x, y, strict=True))
+
+    scale = math.sqrt(covariance(one, one)) * math.sqrt(covariance(other, other))
+    return covariance(one, other) / scale if scale > 0 else 0.0
 
 
 def sentiment(close_time: Sequence[datetime], words: Sequence[Word], config: SentimentConfig) -> list[tuple[Known, Known]]:

@@ -45,6 +45,11 @@ def log_volatility(config: RegimeConfig) -> pl.Expr:
     return pl.when(pl.col(ROW) >= config.window).then(floored.log()).alias("log_volatility")
 
 
+def known_volatility(config: RegimeConfig) -> pl.Expr:
+    """`volatility`, null before there are enough returns to tell it. Needs `volatility` and `row`."""
+    return pl.when(pl.col(ROW) >= config.window).then("volatility").alias("volatility")
+
+
 def usual_volatility(config: RegimeConfig) -> list[pl.Expr]:
     """`usual_volatility` and `volatility_spread`: trailing mean and deviation of `log_volatility`."""
     trailing = pl.col("log_volatility")

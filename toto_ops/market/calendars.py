@@ -20,6 +20,10 @@ ALWAYS_OPEN = "24/7"
 FIRST_YEAR = 1960
 LAST_YEAR = 2100
 DAY = timedelta(days=1)
+YEAR = timedelta(days=365.25)
+
+_USUAL_YEARS = (datetime(2005, 1, 1, tzinfo=UTC), datetime(2024, 12, 31, tzinfo=UTC))
+"""Never counted from today: a replay annualises as the first run did."""
 
 
 def with_bar_times(raw: pl.DataFrame, universe: Universe) -> pl.DataFrame:
@@ -98,6 +102,20 @@ def next_close_after(universe: Universe, moment: datetime) -> datetime:
     if closes.is_empty():
         raise ConfigError(f"calendar {universe.calendar} ends before {moment:%Y-%m-%d}", remedy="update exchange-calendars")
     return _moment(closes.min())
+
+
+def periods_per_year(universe: Universe) -> float:
+    """Bars per year: what annualises the figures of a universe.
+
+    What the universe says, where it says something. Otherwise the opens its calendar has from 2005 to 2024, per 365.25 days:
+    365.25 daily bars of a market that never closes, 251.7 of New York. A combined universe has a row for every moment at
+    which a bar of any part opens, so its rows per year are the different opens of all of them.
+    """
+    if universe.periods_per_year is not None:
+        return universe.periods_per_year
+    parts = tuple(universe.parts.values()) or (universe,)
+    opens = pl.concat([expected_open_times(part, *_USUAL_YEARS) for part in parts]).unique()
+    return (len(opens) - 1) * (YEAR / (_moment(opens.max()) - _moment(opens.min())))
 
 
 def _tiled(table: pl.DataFrame, universe: Universe) -> pl.DataFrame:

@@ -80,13 +80,14 @@ class ServingModel(StrictModel):
 
 
 class RetrainingStatus(StrictModel):
-    """The last retraining that succeeded."""
+    """The last retraining that succeeded. `challenger_quarantined`: its challenger was too good to be true."""
 
     retrain_id: str
     completed_at: AwareDatetime
     as_of: AwareDatetime | None
     promoted: bool | None
     decision: str
+    challenger_quarantined: bool = False
 
 
 class RunFailure(StrictModel):
@@ -273,6 +274,10 @@ def _universe_alarms(observed: Observed) -> Iterator[Alarm]:
             yield Alarm(where=name, problem=problem, remedy="mend what is named, then look again", late=True)
         if universe.last_retraining is None and not universe.problems:
             yield Alarm(where=name, problem="was never retrained", remedy=f"run `toto-ops retrain {name}`", late=False)
+        if universe.last_retraining is not None and universe.last_retraining.challenger_quarantined:
+            problem = f"the challenger of retraining {universe.last_retraining.retrain_id} is quarantined: too good to be true"
+            remedy = "look for leakage of the future into features, labels or bars; its evaluation report says how good"
+            yield Alarm(where=name, problem=problem, remedy=remedy, late=False)
         yield from _bar_alarms(universe)
         if universe.overdue:
             problem = f"its retraining was due and has not succeeded since: {universe.changed_since}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from toto_ops.evaluation.evidence import Evidence, read_evidence, write_evidence
 from toto_ops.evaluation.report import REPORT_FILE
+from toto_ops.market.calendars import periods_per_year
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import money_settings
@@ -37,9 +38,18 @@ class Judged:
 
     evidence: Evidence
     report: Path
+    text_report: Path
     plots: dict[str, bytes]
     """PNG by title."""
     reused: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What is judged on."""
+
+    panel: Panel
+    splits: Splits
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     """
     from toto_ops.evaluation.candidates import choose_challenger
     from toto_ops.evaluation.report import plot_evidence, write_report
+    from toto_ops.evaluation.text_report import TEXT_REPORT_FILE, write_text_report
 
     panel, panel_ref = panel_of(retraining)
     candidates = tuple(_candidate(retraining, line.name) for line in LINES)
@@ -74,22 +85,24 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
             "gates": project.gates(universe),
             "splits": splits,
             "money": money_settings(universe),
-            "universe": [universe.periods_per_year, universe.adjustment],
+            "universe": [periods_per_year(universe), universe.adjustment],
             "version": EVALUATION_VERSION,
         }
     )
 
     def write(folder: Path) -> None:
         others = tuple(candidate for candidate in candidates if candidate is not challenger)
-        evidence = _judge(project, retraining, universe, Contest(challenger, others, champion))
+        contest = Contest(challenger, others, champion)
+        evidence = _judge(project, retraining, universe, Bars(panel, splits), contest)
         write_evidence(evidence, folder)
         write_report(evidence, folder)
+        write_text_report(evidence, folder)
 
     ref, reused = retraining.store.get_or_make(retraining.key("evaluation_report"), inputs, write)
     retraining.record(ref)
     folder = retraining.store.local_folder(ref)
     evidence = read_evidence(folder)
-    return Judged(evidence, folder / REPORT_FILE, plot_evidence(evidence), reused)
+    return Judged(evidence, folder / REPORT_FILE, folder / TEXT_REPORT_FILE, plot_evidence(evidence), reused)
 
 
 def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:
@@ -157,21 +170,19 @@ def _candidate(retraining: Retraining, line_name: str) -> Candidate:
     return Candidate(policy, manifest, line(line_name).accuracy)
 
 
-def _judge(project: Project, retraining: Retraining, universe: Universe, contest: Contest) -> Evidence:
+def _judge(project: Project, retraining: Retraining, universe: Universe, bars: Bars, contest: Contest) -> Evidence:
     from toto_ops.evaluation.judge import Circumstances, judge
     from toto_ops.training.ledger import TrialLedger
 
-    panel, _ = panel_of(retraining)
-    splits = splits_of(project, retraining, universe)
-    manifest = contest.challenger.manifest
+    panel, splits = bars.panel, bars.splits
     ledger = TrialLedger(retraining.store, universe.name)
-    _log_opening(ledger, retraining, manifest, splits)
+    _log_opening(ledger, retraining, contest.challenger.manifest, splits)
     circumstances = Circumstances(
         retrain_id=retraining.retrain_id,
         as_of=retraining.as_of,
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         openings=len(list(ledger.openings(splits.test))),
-        trials=len(list(ledger.trials())),
+        trials=tuple(ledger.trials()),
     )
     return judge(
         panel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from toto_ops.features.compute import FeatureConfig, compute_features
+from toto_ops.features.correlations import CorrelationConfig
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_builder import build_panel, load_panel, save_panel
@@ -60,12 +62,13 @@ def make_features(project: Project, retraining: Retraining, universe: Universe) 
     """Compute and record the features of every symbol of the snapshot; symbols whose inputs are unchanged are reused."""
     snapshot = snapshot_of(project, retraining, universe)
     store = retraining.store
-    hashes = {symbol: _features_inputs(snapshot, universe, symbol) for symbol in snapshot.symbols}
+    parts = _parts(snapshot, universe)
+    hashes = {symbol: _features_inputs(snapshot, parts[symbol], symbol) for symbol in snapshot.symbols}
     found = {symbol: store.find(retraining.key("features", symbol), hashes[symbol]) for symbol in snapshot.symbols}
     refs = {symbol: ref for symbol, ref in found.items() if ref is not None}
     missing = tuple(symbol for symbol in snapshot.symbols if symbol not in refs)
     if missing:
-        fresh = _compute(retraining, universe, snapshot, missing).partition_by("symbol", as_dict=True)
+        fresh = _compute(retraining, parts, snapshot, missing).partition_by("symbol", as_dict=True)
         for symbol in missing:
             table = fresh[symbol,]
             refs[symbol] = store.put(retraining.key("features", symbol), hashes[symbol], partial(_write_features, table))
@@ -88,11 +91,14 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     require_coverage(project, retraining, universe)
     store = retraining.store
     refs = {symbol: retraining.ref("features", symbol) for symbol in snapshot.symbols}
-    inputs = value_hash({"features": {symbol: ref.content_hash for symbol, ref in refs.items()}, "version": PANEL_VERSION})
+    correlation = CorrelationConfig()
+    calendars = {symbol: part.calendar for symbol, part in _parts(snapshot, universe).items()}
+    contents = {symbol: ref.content_hash for symbol, ref in refs.items()}
+    inputs = value_hash({"features": contents, "correlation": correlation, "calendars": calendars, "version": PANEL_VERSION})
 
     def write(folder: Path) -> None:
         tables = [pl.read_parquet(store.local_folder(ref) / FEATURES_FILE) for ref in refs.values()]
-        save_panel(build_panel(pl.concat(tables), snapshot.symbols), folder)
+        save_panel(build_panel(pl.concat(tables), snapshot.symbols, correlation, calendars), folder)
 
     ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
     retraining.record(ref)
@@ -120,6 +126,11 @@ def panel_of(retraining: Retraining) -> tuple[Panel, ArtefactRef]:
     return load_panel(retraining.store.local_folder(ref)), ref
 
 
+def _parts(snapshot: Snapshot, universe: Universe) -> dict[str, Universe]:
+    """The universe whose calendar and units the bars of each symbol follow."""
+    return {entry.symbol: universe.part(entry.part) for entry in snapshot.entries if entry.status == "included"}
+
+
 def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str:
     sentiment = sentiment_path(universe, symbol)
     return value_hash(
@@ -127,13 +138,22 @@ def _features_inputs(snapshot: Snapshot, universe: Universe, symbol: str) -> str
             "bars": snapshot.bars_ref(symbol).inputs_hash,
             "sentiment": [file_digest(sentiment), universe.source] if sentiment else None,
             "calendar": [universe.calendar, universe.bar],
+            "volume_unit": universe.volume_unit,
             "config": FeatureConfig(),
             "version": FEATURES_VERSION,
         }
     )
 
 
-def _compute(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
+def _compute(retraining: Retraining, parts: Mapping[str, Universe], snapshot: Snapshot, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """Features of `symbols`, those of one part in one pass."""
+    together: dict[str, list[str]] = {}
+    for symbol in symbols:
+        together.setdefault(snapshot.entry(symbol).part or "", []).append(symbol)
+    return pl.concat(_features(retraining, parts[members[0]], snapshot, members) for members in together.values())
+
+
+def _features(retraining: Retraining, universe: Universe, snapshot: Snapshot, symbols: Sequence[str]) -> pl.DataFrame:
     bars = pl.concat(
         load_bars(retraining.store, snapshot.bars_ref(symbol)).select(pl.lit(symbol).alias("symbol"), pl.all())
         for symbol in symbols

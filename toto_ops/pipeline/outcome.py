@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel, VersionedModel
-from toto_ops.evaluation.evidence import Criterion
+from toto_ops.evaluation.evidence import Answer, Criterion, Verdict
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.storage.retraining import Retraining
@@ -36,11 +36,24 @@ class TrainedOutcome(StrictModel):
 
 
 class CriterionOutcome(StrictModel):
-    """One row of the gate table."""
+    """One row of the table of criteria.
+
+    Attributes
+    ----------
+    low, high
+        Bootstrap interval of what was measured, where there is one.
+    verdict
+        As in the evidence; None in outcomes of earlier releases.
+    passed
+        Whether it lets the challenger through.
+    """
 
     criterion: str
     required: str
     measured: float | None
+    low: float | None = None
+    high: float | None = None
+    verdict: Answer | None = None
     passed: bool
     note: str
 
@@ -48,11 +61,33 @@ class CriterionOutcome(StrictModel):
     def of(cls, criterion: Criterion) -> CriterionOutcome:
         required = "-" if criterion.required is None else f"{criterion.relation} {criterion.required:.4g}"
         note = criterion.note or ("" if criterion.verdict != "insufficient" else "insufficient data")
-        return cls(criterion=criterion.name, required=required, measured=criterion.measured, passed=criterion.passed, note=note)
+        return cls(
+            criterion=criterion.name,
+            required=required,
+            measured=criterion.measured,
+            low=criterion.low,
+            high=criterion.high,
+            verdict=criterion.verdict,
+            passed=criterion.passed,
+            note=note,
+        )
+
+    def in_brief(self) -> dict[str, str]:
+        """The row without its note, narrow enough for a terminal."""
+        measured = "n/a" if self.measured is None else f"{self.measured:.4g}"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.3g} … {self.high:.3g}]"
+        answer = self.verdict or ("pass" if self.passed else "fail")
+        return {"criterion": self.criterion, "required": self.required, "measured": measured + interval, "verdict": answer}
 
 
 class RetrainingOutcome(VersionedModel):
-    """One retraining of one universe, from data health to what serves now."""
+    """One retraining of one universe, from data health to what serves now.
+
+    Attributes
+    ----------
+    verdict
+        Of the evidence; None in outcomes of earlier releases.
+    """
 
     universe: str
     retrain_id: str
@@ -62,6 +97,7 @@ class RetrainingOutcome(VersionedModel):
     trained: tuple[TrainedOutcome, ...]
     challenger: str
     criteria: tuple[CriterionOutcome, ...]
+    verdict: Verdict | None = None
     promoted: bool
     decision: str
     incumbent: str

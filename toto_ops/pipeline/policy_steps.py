@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toto_ops.market.calendars import periods_per_year
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import dataset_of, money_settings
@@ -20,7 +21,7 @@ from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from toto_ops.policies.contract import PolicyManifest
-    from toto_ops.training.line import Line, TrainedPolicy
+    from toto_ops.training.line import Line, TrainedPolicy, TrainingInputs
     from toto_ops.training.splits import Splits
 
 
@@ -53,35 +54,74 @@ def train_line(project: Project, retraining: Retraining, universe: Universe, lin
     The trainer is handed nothing later than the validation span.
     """
     line = line_named(line_name)
-    asset = f"{line.name}_policy"
-    panel, panel_ref = panel_of(retraining)
-    config, splits = project.training.of(line), splits_of(project, retraining, universe)
-    datasets = {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
-    inputs = value_hash(
-        {
-            "line": line.name,
-            "data": snapshot_of(project, retraining, universe).data_hash,
-            "panel": panel_ref.content_hash,
-            "datasets": {symbol: ref.content_hash for symbol, ref in datasets.items()},
-            "config": config,
-            "splits": splits,
-            "rules": money_settings(universe),
-            "periods_per_year": universe.periods_per_year,
-            "teacher_knows_until": str(_teacher_knows_until(project, line)),
-            "version": line.code_version,
-        }
-    )
+    inputs_hash = line_inputs_hash(project, retraining, universe, line)
 
     def write(folder: Path) -> None:
-        trained = _train(project, retraining, universe, line, inputs)
+        trained = _train(project, retraining, universe, line, inputs_hash)
         trained.policy.save(folder, trained.manifest)
 
-    ref, reused = retraining.store.get_or_make(retraining.key(asset), inputs, write)
+    ref, reused = retraining.store.get_or_make(retraining.key(f"{line.name}_policy"), inputs_hash, write)
     retraining.record(ref)
     folder = retraining.store.local_folder(ref)
     _, manifest = read_policy(folder)
     _track(project, retraining, manifest)
     return PolicyMade(manifest, folder, reused)
+
+
+def line_inputs_hash(project: Project, retraining: Retraining, universe: Universe, line: Line[Any]) -> str:
+    """Hash of all that determines the weights of a line."""
+    panel, panel_ref = panel_of(retraining)
+    datasets = {symbol: retraining.ref("offline_dataset", symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
+    return value_hash(
+        {
+            "line": line.name,
+            "data": snapshot_of(project, retraining, universe).data_hash,
+            "panel": panel_ref.content_hash,
+            "datasets": {symbol: ref.content_hash for symbol, ref in datasets.items()},
+            "config": project.training.of(line),
+            "splits": splits_of(project, retraining, universe),
+            "rules": money_settings(universe),
+            "periods_per_year": periods_per_year(universe),
+            "teacher_knows_until": str(_teacher_knows_until(project, line)),
+            "version": line.code_version,
+        }
+    )
+
+
+def training_inputs(
+    project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str
+) -> TrainingInputs:
+    """What the trainer of a line may read: nothing later than the validation span."""
+    from toto_ops.simulation.rules import TradingRules
+    from toto_ops.training.ledger import TrialLedger
+    from toto_ops.training.line import TrainingInputs
+    from toto_ops.training.splits import Span
+
+    panel, _ = panel_of(retraining)
+    splits = splits_of(project, retraining, universe)
+    known = Span(after=splits.train.after, until=splits.validation.until)
+    datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
+    return TrainingInputs(
+        universe=universe.name,
+        panel=panel.between(None, known.until),
+        datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
+        splits=splits,
+        rules=TradingRules.of(universe),
+        periods_per_year=periods_per_year(universe),
+        ledger=TrialLedger(retraining.store, universe.name),
+        data_hash=snapshot_of(project, retraining, universe).data_hash,
+        inputs_hash=inputs_hash,
+        code_version=line.code_version,
+        parents_know_until=_teacher_knows_until(project, line),
+    )
+
+
+def checkpoint_folder(project: Project, retraining: Retraining, line: Line[Any], inputs_hash: str) -> Path:
+    """Where the trainings of a line from these inputs keep their checkpoints; made if it is not there."""
+    root = project.settings.local_root / "checkpoints"
+    work = root / retraining.store.namespace / retraining.universe / line.name / inputs_hash
+    work.mkdir(parents=True, exist_ok=True)
+    return work
 
 
 def _has_teacher(line: Line[Any]) -> bool:
@@ -96,32 +136,9 @@ def _teacher_knows_until(project: Project, line: Line[Any]) -> datetime | None:
 def _train(project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str) -> TrainedPolicy:
     import torch
 
-    from toto_ops.simulation.rules import TradingRules
-    from toto_ops.training.ledger import TrialLedger
-    from toto_ops.training.line import TrainingInputs
-    from toto_ops.training.splits import Span
-
     torch.set_num_threads(project.settings.torch_threads)
-    panel, _ = panel_of(retraining)
-    splits = splits_of(project, retraining, universe)
-    known = Span(after=splits.train.after, until=splits.validation.until)
-    datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
-    inputs = TrainingInputs(
-        universe=universe.name,
-        panel=panel.between(None, known.until),
-        datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
-        splits=splits,
-        rules=TradingRules.of(universe),
-        periods_per_year=universe.periods_per_year,
-        ledger=TrialLedger(retraining.store, universe.name),
-        data_hash=snapshot_of(project, retraining, universe).data_hash,
-        inputs_hash=inputs_hash,
-        code_version=line.code_version,
-        parents_know_until=_teacher_knows_until(project, line),
-    )
-    work = project.settings.local_root / "checkpoints" / retraining.store.namespace / universe.name / line.name / inputs_hash
-    work.mkdir(parents=True, exist_ok=True)
-    return line.train(inputs, project.training.of(line), work)
+    inputs = training_inputs(project, retraining, universe, line, inputs_hash)
+    return line.train(inputs, project.training.of(line), checkpoint_folder(project, retraining, line, inputs_hash))
 
 
 def _track(project: Project, retraining: Retraining, manifest: PolicyManifest) -> None:

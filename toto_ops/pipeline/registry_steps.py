@@ -161,6 +161,8 @@ def _refusal(evidence: Evidence) -> Decision:
     failed = "; ".join(
         f"{row.name} is {_number(row.measured)}, required {row.relation} {_number(row.required)}" for row in evidence.failures
     )
+    if evidence.verdict == "quarantined":
+        return Decision(f"the challenger is quarantined, too good to be true: look for leakage of the future ({failed})")
     return Decision(f"the challenger did not pass: {failed}")
 
 
@@ -183,6 +185,7 @@ def _outcome(
         trained=_trained(retraining),
         challenger=f"{evidence.line} (seed chosen on validation)",
         criteria=tuple(CriterionOutcome.of(row) for row in evidence.criteria),
+        verdict=evidence.verdict,
         promoted=decision.promoted,
         decision=decision.words,
         incumbent=f"{serving.model} version {serving.version} ({serving.line})" if serving else "nothing",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toto_ops.configuration import VersionedModel
+from toto_ops.evaluation.controls.outcome import ControlOutcome, ControlsSummary
 from toto_ops.monitoring.new_symbols import SymbolAttempt
 from toto_ops.monitoring.staleness import Fingerprint
+from toto_ops.pipeline.controls import CONTROLS, OUTCOMES, SUMMARY_DOCUMENT
 from toto_ops.pipeline.market_steps import MEMBERS_DOCUMENT, Members
 from toto_ops.pipeline.new_symbols import ATTEMPTS, JOINED_MARKET_DOCUMENT, JoinedMarket
 from toto_ops.pipeline.outcome import OUTCOME_DOCUMENT, RetrainingOutcome
@@ -45,12 +47,15 @@ DOCUMENTS = (
     DocumentKind(JoinedMarket, f"*/{RETRAININGS}/*/{JOINED_MARKET_DOCUMENT}"),
     DocumentKind(OfferedChallenger, f"*/{RETRAININGS}/*/{CHALLENGER_DOCUMENT}"),
     DocumentKind(RetrainingOutcome, f"*/{RETRAININGS}/*/{OUTCOME_DOCUMENT}"),
+    DocumentKind(ControlOutcome, f"{CONTROLS}/{OUTCOMES}/*.json"),
+    DocumentKind(ControlsSummary, f"{CONTROLS}/{SUMMARY_DOCUMENT}"),
 )
 """Documents that are written anew as the present version."""
 
 
 def sealed_kinds() -> tuple[DocumentKind, ...]:
     """Documents inside artefacts, which are named after their content and are therefore never written again."""
+    from toto_ops.evaluation.cross_validation import CROSS_VALIDATION_FILE, CrossValidation
     from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence
     from toto_ops.features.panel_builder import MANIFEST as PANEL_MANIFEST
     from toto_ops.features.panel_builder import PanelManifest
@@ -64,4 +69,5 @@ def sealed_kinds() -> tuple[DocumentKind, ...]:
         DocumentKind(PanelManifest, f"*/panel/*/{PANEL_MANIFEST}"),
         DocumentKind(PolicyManifest, f"*/*_policy/*/{POLICY_MANIFEST}"),
         DocumentKind(Evidence, f"*/evaluation_report/*/{EVIDENCE_FILE}"),
+        DocumentKind(CrossValidation, f"*/*_cross_validation/*/{CROSS_VALIDATION_FILE}"),
     )

@@ -130,6 +130,7 @@ def _last_retraining(project: Project, universe: Universe) -> RetrainingStatus |
         completed_at=last.completed_at,
         as_of=outcome.as_of if outcome else None,
         promoted=outcome.promoted if outcome else None,
+        challenger_quarantined=outcome is not None and outcome.verdict == "quarantined",
         decision=outcome.decision if outcome else "its outcome is no longer stored",
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 BARS_VERSION = "1"
 """Quality rules, calendars and bar times."""
 
-FEATURES_VERSION = "1"
-PANEL_VERSION = "1"
+FEATURES_VERSION = "2"
+PANEL_VERSION = "2"
 DECISIONS_VERSION = "1"
 DATASET_VERSION = "1"
-EVALUATION_VERSION = "2"
+EVALUATION_VERSION = "3"
+CROSS_VALIDATION_VERSION = "1"
 
 
 def code_versions() -> dict[str, str]:

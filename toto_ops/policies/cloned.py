@@ -45,7 +45,7 @@ class ClonedPolicy(Policy):
         widths = [len(STATE_FEATURES)] + [hidden] * layers
         self.register_buffer("mean", torch.zeros(len(STATE_FEATURES)))
         self.register_buffer("scale", torch.ones(len(STATE_FEATURES)))
-        self.trunk = nn.Sequential(*(_layer(width, following, dropout) for width, following in pairwise(widths)))
+        self.trunk = nn.Sequential(*(_Layer(width, following, dropout) for width, following in pairwise(widths)))
         self.action_head = nn.Linear(widths[-1], len(Action))
         self.strength_head = nn.Linear(widths[-1], 1)
 
@@ -84,5 +84,13 @@ class ClonedPolicy(Policy):
         return decide(action, strength, probabilities, mask, w_max=self._w_max, may_short=self._may_short)
 
 
-def _layer(width: int, following: int, dropout: float) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, following), nn.ReLU(), nn.Dropout(dropout))
+class _Layer(nn.Sequential):
+    """A linear map, ReLU, and dropout while it is trained; when it decides, modules that do nothing cost as much as work."""
+
+    def __init__(self, width: int, following: int, dropout: float) -> None:
+        super().__init__(nn.Linear(width, following), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, values: Tensor) -> Tensor:
+        linear, _, dropout = self
+        active = torch.relu(linear(values))
+        return dropout(active) if self.training else active

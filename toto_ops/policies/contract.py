@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
-from toto_ops.features.state import STATE_SCHEMA
 from toto_ops.simulation.observation import Decision, Observation
+from toto_ops.simulation.observation_schema import NEITHER, STATE, MarketWidths, schema_for
 
 MANIFEST = "policy.json"
 
@@ -33,7 +33,7 @@ class PolicyManifest(VersionedModel):
     line: str = Field(description="line of models: bc, ...; `fallback` for the analysts' ensemble")
     universe: str
     symbols: tuple[str, ...]
-    observation_schema: str = STATE_SCHEMA
+    observation_schema: str = STATE.name
     architecture: dict[str, Any] = Field(description="constructor arguments of the Policy class")
     config: dict[str, Any] = Field(description="training configuration")
     inputs_hash: str = Field(description="hash of everything that determined the weights")
@@ -54,15 +54,29 @@ class PolicyManifest(VersionedModel):
 class Policy(nn.Module):
     """Base of every policy: `forward` maps observation tensors to the tensors of a `Decision`.
 
-    Subclasses set `kind`, take only JSON-serialisable constructor arguments, and implement `forward`.
+    Subclasses set `kind`, take only JSON-serialisable constructor arguments, and implement `forward`, which takes the
+    fields of `Observation` that `inputs` names, in that order.
     """
 
     kind: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]] = STATE.fields
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # Raises where a field is misspelt: when the class is written, not when it is first asked.
+        schema_for(cls.inputs)
         if "kind" in cls.__dict__:
             _KINDS[cls.kind] = cls
+
+    @classmethod
+    def observation_schema(cls) -> str:
+        """Name of the schema its inputs are of, for the manifest."""
+        return schema_for(cls.inputs).name
+
+    @property
+    def widths(self) -> MarketWidths:
+        """Context features and embedding values it takes per symbol, where its inputs have them."""
+        return NEITHER
 
     @property
     @abstractmethod
@@ -70,13 +84,13 @@ class Policy(nn.Module):
         """The constructor arguments, so that `type(self)(**architecture)` has the same shape."""
 
     @abstractmethod
-    def forward(self, market: Tensor, account: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Tensors of `Observation` to tensors of `Decision`, in their order. Deterministic; ONNX-exportable."""
+    def forward(self, *inputs: Any, **named: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The `inputs` to the tensors of `Decision`, in its order. Deterministic; ONNX-exportable."""
 
     def act(self, observation: Observation) -> Decision:
         """Decide for one bar in all accounts and symbols, without gradients."""
         with torch.no_grad():
-            return Decision(*self(*observation))
+            return Decision(*self(*observation.take(self.inputs)))
 
     def save(self, folder: Path, manifest: PolicyManifest) -> None:
         """Write `policy.safetensors` and `policy.json` into an existing folder."""
@@ -102,7 +116,8 @@ def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
     Raises
     ------
     StorageError
-        If the folder holds none, the kind is unknown or the manifest is of another schema version.
+        If the folder holds none, the kind is unknown, it sees other observations than its kind does in this release, or
+        the manifest is of another schema version.
     """
     manifest = read_manifest(folder)
     if manifest.kind not in _KINDS:
@@ -111,7 +126,15 @@ def load_policy(folder: Path) -> tuple[Policy, PolicyManifest]:
             where=str(folder / MANIFEST),
             remedy="upgrade toto-ops",
         )
-    return _KINDS[manifest.kind].restore(folder, manifest), manifest
+    kind = _KINDS[manifest.kind]
+    if manifest.observation_schema != kind.observation_schema():
+        raise StorageError(
+            f"expects observations {manifest.observation_schema!r}, a {manifest.kind!r} policy of this release takes "
+            f"{kind.observation_schema()!r}",
+            where=str(folder / MANIFEST),
+            remedy="retrain, or use the release that stored it",
+        )
+    return kind.restore(folder, manifest), manifest
 
 
 def read_manifest(folder: Path) -> PolicyManifest:

@@ -8,12 +8,12 @@ from toto_ops.policies.contract import PolicyManifest
 
 
 def require_about(evidence: Evidence, manifest: PolicyManifest, retrain_id: str) -> None:
-    """Insist that the evidence was found on this very policy, in this retraining, on the bars it was trained with.
+    """Insist that the evidence was found on this very policy, in this retraining, of its own data and on bars it did not know.
 
     Raises
     ------
     PromotionError
-        Naming everything that differs.
+        Naming everything that differs, or what the policy knows and where the evidence begins.
     """
     pairs = {
         "universe": (evidence.universe, manifest.universe),
@@ -31,4 +31,12 @@ def require_about(evidence: Evidence, manifest: PolicyManifest, retrain_id: str)
             f"the evidence is about another model: {'; '.join(differences)}",
             where=f"{manifest.universe} {manifest.line}",
             remedy="evaluate this model and register it with its own evidence",
+        )
+    begins = max(evidence.splits.test.after, evidence.challenger.curve.open_time[0])
+    if manifest.knows_until is not None and manifest.knows_until > begins:
+        raise PromotionError(
+            f"knows bars up to {manifest.knows_until:%Y-%m-%d %H:%M}, and its evidence begins at {begins:%Y-%m-%d %H:%M}: "
+            "it was judged on bars that made it",
+            where=f"{manifest.universe} {manifest.line}",
+            remedy="judge it on later bars and register it with that evidence",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import AwareDatetime
 
@@ -15,7 +14,7 @@ from toto_ops.registry.events import RegistryEvent
 from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.promotion import evidence_of
 from toto_ops.registry.standing import Succession, succession_of
-from toto_ops.registry.versions import CHAMPION, RegisteredVersion, serving_version
+from toto_ops.registry.versions import CHAMPION, Gates, RegisteredVersion, serving_version
 
 
 class RegistryRow(StrictModel):
@@ -26,7 +25,7 @@ class RegistryRow(StrictModel):
     serves
         Whether this version answers now.
     gates
-        `passed`, `failed` or `not judged`.
+        `passed`, `failed`, `quarantined` (too good to be true) or `not judged`.
     replaced
         Champion it replaced.
     frozen
@@ -39,7 +38,7 @@ class RegistryRow(StrictModel):
     line: str
     aliases: tuple[str, ...]
     serves: bool
-    gates: Literal["passed", "failed", "not judged"]
+    gates: Gates
     created_at: AwareDatetime
     promoted_at: AwareDatetime | None
     rolled_back_at: AwareDatetime | None

@@ -145,8 +145,9 @@ def standing_hash(standing: Standing, base_url: str) -> str:
 
 def render_lineage(lineage: Lineage, links: LineageLinks) -> str:
     """Render the page; its plots are inside."""
+    from toto_ops.evaluation.figures import FIGURES
     from toto_ops.evaluation.plots import draw_plots
-    from toto_ops.evaluation.report import FIGURES, page_environment
+    from toto_ops.evaluation.report import page_environment
 
     environment = page_environment(_FOLDER)
     environment.filters |= {"day": "{:%Y-%m-%d}".format, "moment": "{:%Y-%m-%d %H:%M} UTC".format}

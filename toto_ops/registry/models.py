@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toto_ops.errors import PromotionError, StorageError
-from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
+from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, Verdict, read_evidence, write_evidence
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest, load_policy
 from toto_ops.registry.belonging import require_about
@@ -298,7 +298,8 @@ def _gates(submission: Submission) -> Gates:
     if submission.evidence is None:
         return "not judged"
     require_about(submission.evidence, submission.manifest, submission.retrain_id)
-    return "passed" if submission.evidence.passed else "failed"
+    answers: Mapping[Verdict, Gates] = {"passed": "passed", "refused": "failed", "quarantined": "quarantined"}
+    return answers[submission.evidence.verdict]
 
 
 def _evidence_hash(submission: Submission) -> str:

@@ -1,7 +1,8 @@
 """ONNX export of any policy, and the proof that the exported model decides as the policy does.
 
-The graph takes the raw tensors of an `Observation` (the scaler is inside the policy) and returns those of a
-`Decision`. Accounts and symbols are dynamic axes, so one file serves a single symbol as well as a whole universe.
+The graph takes the raw tensors of an `Observation` that the policy's `inputs` name, under those names (the scaler is inside
+the policy), and returns those of a `Decision`. Accounts and symbols are dynamic axes, so one file serves a single symbol as
+well as a whole universe.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from toto_ops.features.state import (
 )
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.observation import Decision, Observation
+from toto_ops.simulation.observation_schema import FIELDS, NEITHER, STATE, MarketWidths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,16 +85,17 @@ def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
 
     # Sizes above one, and unequal: torch.export takes an axis of size one or two equal axes for constants.
     symbols = max(len(manifest.symbols), 2)
-    example = random_observation(accounts=symbols + 1, symbols=symbols, seed=0)
-    axes = {0: torch.export.Dim("B"), 1: torch.export.Dim("A")}
+    example = _random_for(policy, accounts=symbols + 1, symbols=symbols, seed=0)
+    accounts_axis, symbols_axis = torch.export.Dim("B"), torch.export.Dim("A")
+    axes = {"account": {0: accounts_axis}, "symbol": {0: accounts_axis, 1: symbols_axis}}
     with _without_exporter_chatter():
         program = torch.onnx.export(
             policy.eval(),
-            tuple(example),
+            example.take(policy.inputs),
             dynamo=True,
-            input_names=list(Observation._fields),
+            input_names=list(policy.inputs),
             output_names=list(Decision._fields),
-            dynamic_shapes=(axes, axes, axes),
+            dynamic_shapes=tuple(axes[FIELDS[name].of] for name in policy.inputs),
             external_data=False,
             verbose=False,
         )
@@ -126,12 +129,16 @@ def open_session(path: Path) -> InferenceSession:
     return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
 
 
-def run_session(
-    session: InferenceSession, market: NDArray[np.float32], account: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> DecisionArrays:
-    """Decide through ONNX Runtime: arrays of `Observation` (`[B, A, 30]`, `[B, A, 4]`, `[B, A]`) in, decisions out."""
-    outputs = session.run(list(Decision._fields), {"market": market, "account": account, "mask": mask})
-    return DecisionArrays(*outputs)
+def run_session(session: InferenceSession, *inputs: NDArray[np.generic]) -> DecisionArrays:
+    """Decide through ONNX Runtime: arrays of the `Observation` in the order of the graph's inputs in, decisions out."""
+    named = {node.name: array for node, array in zip(session.get_inputs(), inputs, strict=True)}
+    return DecisionArrays(*session.run(list(Decision._fields), named))
+
+
+def ask_session(session: InferenceSession, observation: Observation) -> DecisionArrays:
+    """Decide through ONNX Runtime on the fields of an observation that the graph takes."""
+    names = [node.name for node in session.get_inputs()]
+    return run_session(session, *(tensor.numpy() for tensor in observation.take(names)))
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ def check_parity(policy: Policy, path: Path, observations: Sequence[Observation]
     """
     symbols = observations[0].market.shape[1] if observations else 1
     shapes = ((1, 1), (1, symbols), (7, symbols), (257, symbols))
-    random = [random_observation(accounts=b, symbols=a, seed=seed) for seed, (b, a) in enumerate(shapes, start=1)]
+    random = [_random_for(policy, accounts=b, symbols=a, seed=seed) for seed, (b, a) in enumerate(shapes, start=1)]
     session = open_session(path)
     compared = [_compare(policy, session, observation) for observation in (*observations, *random)]
     parity = Parity(
@@ -178,7 +185,25 @@ def check_parity(policy: Policy, path: Path, observations: Sequence[Observation]
     return parity
 
 
-def random_observation(*, accounts: int, symbols: int, seed: int) -> Observation:
+def _random_for(policy: Policy, *, accounts: int, symbols: int, seed: int) -> Observation:
+    return random_observation(accounts=accounts, symbols=symbols, seed=seed, fields=policy.inputs, widths=policy.widths)
+
+
+def random_observation_for(session: InferenceSession, *, accounts: int, symbols: int, seed: int) -> Observation:
+    """`random_observation` with the fields an exported model takes, as wide as it takes them."""
+    last_axis = {node.name: node.shape[-1] for node in session.get_inputs()}
+    widths = MarketWidths(**{axis: last_axis[axis] for axis in MarketWidths._fields if axis in last_axis})
+    return random_observation(accounts=accounts, symbols=symbols, seed=seed, fields=tuple(last_axis), widths=widths)
+
+
+def random_observation(
+    *,
+    accounts: int,
+    symbols: int,
+    seed: int,
+    fields: Sequence[str] = STATE.fields,
+    widths: MarketWidths = NEITHER,
+) -> Observation:
     """Seeded observation `[B, A, ...]` over the range each feature can take; about one symbol in five is masked.
 
     Outside that range policies may well be ill-conditioned, such as where they divide by a Bollinger width, and then
@@ -207,14 +232,20 @@ def random_observation(*, accounts: int, symbols: int, seed: int) -> Observation
     # In the order of ACCOUNT_FEATURES: position, leverage, cash, days since trade.
     account = torch.cat((uniform(-1.0, 1.0, 1), uniform(0.0, 2.0, 1), uniform(-1.0, 3.0, 1), uniform(0.0, 1.0, 1)), dim=-1)
     mask = torch.rand(accounts, symbols, generator=generator) > 0.2
-    return Observation(market, account, mask)
+    # None of the further fields is a ratio to divide by: the ordinary range of a share serves for all of them.
+    further = {
+        name: 2.0 * torch.rand(accounts, *FIELDS[name].shape(symbols, widths), generator=generator) - 1.0
+        for name in FIELDS
+        if name in fields and name not in STATE.fields
+    }
+    return Observation(market, account, mask, **further)
 
 
 def _compare(policy: Policy, session: InferenceSession, observation: Observation) -> Parity:
     torch_side = [tensor.numpy() for tensor in policy.act(observation)]
     expected = DecisionArrays(*torch_side)
-    market, account, mask = (tensor.numpy() for tensor in observation)
-    got = run_session(session, market, account, mask)
+    got = ask_session(session, observation)
+    mask = observation.mask.numpy()
     same = expected.action == got.action
     same &= expected.hold == got.hold
     # The weight of a HOLD means nothing, and a masked symbol is always held: neither has to agree.

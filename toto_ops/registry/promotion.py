@@ -20,7 +20,7 @@ from toto_ops.registry.belonging import require_about
 from toto_ops.registry.events import RegistryEvent, last_change
 from toto_ops.registry.freeze import require_not_frozen
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
-from toto_ops.registry.onnx_export import open_session, random_observation, run_session
+from toto_ops.registry.onnx_export import ask_session, open_session, random_observation_for
 from toto_ops.registry.versions import CHAMPION, FALLBACK, PREVIOUS, RegisteredVersion
 
 
@@ -177,12 +177,20 @@ def _require_fit_to_serve(
     manifest = read_manifest(folder)
     require_about(evidence, manifest, candidate.retrain_id)
     if not evidence.passed:
-        failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)
-        raise PromotionRefusedError(
-            f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report"
-        )
+        raise _not_passed(evidence, candidate)
     _require_judged_since(diary, evidence, candidate, champion)
     _require_answers(folder, candidate)
+
+
+def _not_passed(evidence: Evidence, candidate: RegisteredVersion) -> PromotionRefusedError:
+    failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)
+    if evidence.verdict == "quarantined":
+        return PromotionRefusedError(
+            f"is quarantined, since its result is too good to be true: {failed}",
+            where=candidate.label,
+            remedy="look for leakage of the future into its features, labels or bars; no gate can be waived for it",
+        )
+    return PromotionRefusedError(f"did not pass its gates: {failed}", where=candidate.label, remedy="see its evaluation report")
 
 
 def _require_not_withdrawn(registry: ModelRegistry, candidate: RegisteredVersion) -> None:
@@ -227,8 +235,7 @@ def _require_answers(folder: Path, version: RegisteredVersion) -> None:
     """Load the model as serving does, and ask it once."""
     import numpy as np
 
-    observation = random_observation(accounts=1, symbols=2, seed=0)
-    market, account, mask = (tensor.numpy() for tensor in observation)
-    answer = run_session(open_session(folder / ONNX_FILE), market, account, mask)
+    session = open_session(folder / ONNX_FILE)
+    answer = ask_session(session, random_observation_for(session, accounts=1, symbols=2, seed=0))
     if not all(np.isfinite(part).all() for part in (answer.weight, answer.strength, answer.probabilities)):
         raise PromotionError("does not give finite answers", where=version.label, remedy="retrain")

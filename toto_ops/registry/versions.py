@@ -19,7 +19,8 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 FALLBACK = "fallback"
 
-Gates = Literal["passed", "failed", "not judged"]
+Gates = Literal["passed", "failed", "quarantined", "not judged"]
+"""`quarantined`: too good to be true, whatever the single gates said."""
 
 UNIVERSE_TAG = "toto.universe"
 DATA_HASH_TAG = "toto.data_hash"

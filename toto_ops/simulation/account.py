@@ -7,6 +7,7 @@ from torch import Tensor
 
 from toto_ops.simulation.portfolio import PortfolioState
 from toto_ops.simulation.rules import TradingRules
+from toto_ops.simulation.sizing import total
 
 DAYS_SCALE = 30.0
 """Days since the last trade are squashed by tanh(days / 30)."""
@@ -34,10 +35,11 @@ def account_features(state: PortfolioState, rules: TradingRules, days_since_open
         initial capital takes its place.
     """
     value = state.units * state.mark
-    equity = state.cash + value.sum(-1)
-    base = torch.where(equity > 0, equity, state.initial)
-    position = (value / (base * rules.w_max).unsqueeze(-1)).clamp(-1.0, 1.0)
-    leverage = (value.abs().sum(-1) / base).unsqueeze(-1).expand_as(position)
-    cash = (state.cash / base).unsqueeze(-1).expand_as(position)
+    equity = state.cash + total(value)
+    base = torch.where(equity > 0, equity, state.initial).unsqueeze(-1)
+    weight = value / base
+    position = (weight / rules.w_max).clamp(-1.0, 1.0)
+    leverage = total(weight.abs()).unsqueeze(-1).expand_as(position)
+    cash = (state.cash.unsqueeze(-1) / base).expand_as(position)
     idle = torch.tanh((state.days_since_trade + days_since_open.unsqueeze(-1)) / DAYS_SCALE)
     return torch.stack((position, leverage, cash, idle), dim=-1)

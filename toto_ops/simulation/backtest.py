@@ -1,31 +1,36 @@
-"""Backtest of a policy: decisions at closes, fills at later opens, profit from open to open.
+"""Backtest: decisions at closes, fills at later opens, profit from open to open, for many accounts in one pass.
 
 A decision at the close of row `t` is due at row `t + decision_lag` and fills at the first tradable open from there on;
 a newer decision that falls due in the meantime replaces it. The last open marks the end: nothing is traded there.
+
+The accounts share the bars and nothing else: each has what it would have had alone, up to rounding in the last digits
+of float64. A network is no exception to that, but its own float32 layers may round otherwise for more accounts at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
-from toto_ops.features.state import ACCOUNT_FEATURES
-from toto_ops.simulation.account import account_features
-from toto_ops.simulation.observation import Action, Decision, Observation
-from toto_ops.simulation.portfolio import BarPrices, StepResult, initial_state, mark_to_close, mark_to_open, portfolio_step
-from toto_ops.simulation.round_trips import round_trips
+from toto_ops.simulation.deciding import DecisionDesk, Decisions
+from toto_ops.simulation.entrants import Act, Entrant
+from toto_ops.simulation.fills import fill_rows
+from toto_ops.simulation.market_tensors import MarketTensors
+from toto_ops.simulation.observe import observe
+from toto_ops.simulation.orders import fill, no_orders, place
+from toto_ops.simulation.portfolio import PortfolioState, StepResult, initial_state, mark_to_close, mark_to_open, portfolio_step
 from toto_ops.simulation.rules import TradingRules
+from toto_ops.simulation.trades import Trades, trades_made
 
 MONEY = torch.float64
 """float32 money flips stop-outs and loses cents over thousands of bars; what is reported is float64."""
-
-_DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
@@ -48,20 +53,25 @@ class BacktestResult:
         `[T]` sum of absolute weights.
     fees, interest
         `[T]` money paid at each open; interest is negative when earned.
+    costs
+        `[T, A]` money paid for the trades in each symbol; `fees` is their sum.
     turnover
         `[T]` traded value over equity.
     trades
         `[T]` int64: symbols traded at each open.
+    trades_made
+        Every round trip, closed or open.
     profits, open_profits
         Net profit of each closed round trip in order of closing, and of those still open, marked at the end.
     decided
         `[T, A]` bool: the policy was asked about this symbol at this close.
     actions, strength, probabilities
-        `[T, A]` int64, `[T, A]` and `[T, A, 3]` float64 decisions at each close; HOLD, 0 and 0 where not decided.
+        `[T, A]` int64, `[T, A]` and `[T, A, 3]` float64 decisions at each close; HOLD, 0 and 0 where not decided, and
+        for a plan, which names weights alone.
     target
         `[T, A]` float64 target weights asked for; NaN where held or not decided.
     account
-        `[T, A, 4]` float32 account features as the policy saw them.
+        `[T, A, 4]` float32 account features as the policy saw them; 0 for a plan, which sees none.
     fill_row
         `[T, A]` int64: row at whose open the decision took effect; -1 if it never did.
     bankrupt
@@ -78,9 +88,11 @@ class BacktestResult:
     weights: NDArray[np.float64]
     exposure: NDArray[np.float64]
     fees: NDArray[np.float64]
+    costs: NDArray[np.float64]
     interest: NDArray[np.float64]
     turnover: NDArray[np.float64]
     trades: NDArray[np.int64]
+    trades_made: Trades
     profits: NDArray[np.float64]
     open_profits: NDArray[np.float64]
     decided: NDArray[np.bool_]
@@ -101,20 +113,20 @@ class BacktestResult:
 
 def backtest(
     panel: Panel,
-    act: Callable[[Observation], Decision],
+    act: Act,
     rules: TradingRules,
     *,
     initial_capital: float = 1.0,
     account_override: NDArray[np.float32] | None = None,
 ) -> BacktestResult:
-    """Let a policy decide at every close of a panel and trade at the opens that follow.
+    """Let one policy decide at every close of a panel and trade at the opens that follow.
 
     Parameters
     ----------
     panel
         Bars to trade on; the account is flat at its first open.
     act
-        `Policy.act` or any function from an `Observation` (with `B = 1`) to a `Decision`.
+        `Policy.act` or any function from an `Observation` to a `Decision`.
     rules
         Costs, rates, limits and decision lag.
     initial_capital
@@ -129,147 +141,190 @@ def backtest(
     ValueError
         If the override has another shape, or the policy answers with weights that are not finite.
     """
+    entrant = Entrant("policy", act, rules, account_override=account_override)
+    return run_backtests(panel, (entrant,), initial_capital=initial_capital)[0]
+
+
+def run_backtests(panel: Panel, entrants: Sequence[Entrant], *, initial_capital: float = 1.0) -> tuple[BacktestResult, ...]:
+    """Run every entrant in an account of its own over the same bars, all accounts in one pass.
+
+    Parameters
+    ----------
+    panel
+        Bars to trade on; every account is flat at its first open.
+    entrants
+        Policies and plans, each with its rules.
+    initial_capital
+        Money in each account at the start.
+
+    Returns
+    -------
+    tuple[BacktestResult, ...]
+        In the order of the entrants; of each what `backtest` would say of it alone.
+
+    Raises
+    ------
+    InsufficientDataError
+        If the panel has fewer than two bars: there is no open to open return.
+    ValueError
+        If a plan or an override has another shape than the panel, or a policy answers with weights that are not finite.
+    """
     if panel.rows < 2:
         raise InsufficientDataError(f"{panel.rows} bar(s) make no return", remedy="give the backtest at least two bars")
-    book = _DecisionBook(panel, rules.decision_lag, account_override)
-    clock = _PanelTensors.of(panel)
-    state = initial_state(1, len(panel.symbols), initial_capital, dtype=MONEY)
-    steps: list[StepResult] = []
+    if not entrants:
+        return ()
+    market = MarketTensors.of(panel, MONEY)
+    desk = DecisionDesk(panel, entrants)
+    seated = [entrants[index] for index in desk.order]
     with torch.inference_mode():
-        for row in range(panel.rows - 1):
-            weight, hold = book.orders(row)
-            step = portfolio_step(state, weight, hold, clock.bar(row), rules)
-            steps.append(step)
-            state = mark_to_close(step.state, clock.close[row], clock.mask[row])
-            book.decide(row, act, clock, account_features(state, rules, clock.days_to_close[row]))
-        final, interest = mark_to_open(state, clock.bar(panel.rows - 1), rules)
-        value_end = final.units * final.mark
-        equity_end = final.cash + value_end.sum(-1)
-        closed = mark_to_close(final, clock.close[-1], clock.mask[-1])
-        book.decide(panel.rows - 1, act, clock, account_features(closed, rules, clock.days_to_close[-1]))
-    weights_end = value_end / torch.where(equity_end > 0, equity_end, final.initial).unsqueeze(-1)
+        record = _run(market, desk, TradingRules.stacked([entrant.rules for entrant in seated]), initial_capital)
+    accounts, decisions = record.accounts(), desk.written()
+    results = {
+        index: _result(panel, entrants[index], account, decided)
+        for index, account, decided in zip(desk.order, accounts, decisions, strict=True)
+    }
+    return tuple(results[index] for index in range(len(entrants)))
 
-    def per_open(name: str, last: torch.Tensor) -> NDArray[np.float64]:
-        return np.asarray(torch.cat([*(getattr(step, name) for step in steps), last]).numpy())
 
-    nothing = torch.zeros(1, dtype=MONEY)
-    equity = per_open("equity_before", equity_end)
+def _run(market: MarketTensors, desk: DecisionDesk, rules: TradingRules, capital: float) -> _Record:
+    """Carry all accounts from the first open to the last close."""
+    batch, last = len(desk.order), market.rows - 1
+    lag = rules.decision_lag
+    longest = int(lag.max()) if isinstance(lag, Tensor) else lag
+    state = initial_state(batch, market.assets, capital, dtype=MONEY)
+    orders = no_orders(batch, market.assets, longest, dtype=MONEY)
+    record = _Record.empty()
+    for row in range(market.rows):
+        if row < last:
+            weight, hold, orders = fill(orders, market.tradable[row])
+            step = portfolio_step(state, weight, hold, market.bar(row), rules)
+            record.add(step)
+            state = step.state
+        else:
+            state, interest = mark_to_open(state, market.bar(row), rules)
+            record.close(state, interest)
+        state = mark_to_close(state, market.close[row], market.mask[row])
+        decided = desk.decide(row, observe(market, row, state, rules, desk.fields) if desk.fields else None)
+        if decided is not None:
+            orders = place(orders, *decided, market.mask[row], lag)
+    return record
+
+
+@dataclass(frozen=True)
+class _Account:
+    """What became of one account: the columns of `_Record`, `[T]` or `[T, A]`."""
+
+    equity: NDArray[np.float64]
+    fees: NDArray[np.float64]
+    interest: NDArray[np.float64]
+    turnover: NDArray[np.float64]
+    trades: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    value_before: NDArray[np.float64]
+    value_after: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    mark: NDArray[np.float64]
+    bankrupt: NDArray[np.bool_]
+    cooldown: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the steps did to `B` accounts, one entry per open, each `[B]` or `[B, A]`."""
+
+    equity: list[Tensor]
+    fees: list[Tensor]
+    interest: list[Tensor]
+    turnover: list[Tensor]
+    trades: list[Tensor]
+    weights: list[Tensor]
+    value_before: list[Tensor]
+    value_after: list[Tensor]
+    costs: list[Tensor]
+    mark: list[Tensor]
+    bankrupt: list[Tensor]
+    cooldown: list[Tensor]
+
+    @classmethod
+    def empty(cls) -> _Record:
+        return cls(*([] for _ in fields(cls)))
+
+    def add(self, step: StepResult) -> None:
+        """One open at which was traded."""
+        self.equity.append(step.equity_before)
+        self.fees.append(step.fees)
+        self.interest.append(step.interest)
+        self.turnover.append(step.turnover)
+        self.trades.append(step.trades)
+        self.weights.append(step.weights)
+        self.value_before.append(step.value_before)
+        self.value_after.append(step.value_after)
+        self.costs.append(step.costs)
+        self.mark.append(step.state.mark)
+        self.bankrupt.append(step.state.bankrupt)
+        self.cooldown.append(step.state.cooldown)
+
+    def close(self, state: PortfolioState, interest: Tensor) -> None:
+        """The last open: marked and financed, not traded at."""
+        value = state.units * state.mark
+        equity = state.cash + value.sum(-1)
+        nothing = torch.zeros_like(equity)
+        self.equity.append(equity)
+        self.fees.append(nothing)
+        self.interest.append(interest)
+        self.turnover.append(nothing)
+        self.trades.append(nothing.long())
+        self.weights.append(value / torch.where(equity > 0, equity, state.initial).unsqueeze(-1))
+        self.value_before.append(value)
+        self.value_after.append(value)
+        self.costs.append(torch.zeros_like(value))
+        self.mark.append(state.mark)
+        self.bankrupt.append(state.bankrupt)
+        self.cooldown.append(state.cooldown)
+
+    def accounts(self) -> list[_Account]:
+        """One for each of the `B` accounts."""
+        columns = [torch.stack(getattr(self, column.name), dim=1).numpy() for column in fields(self)]
+        return [_Account(*account) for account in zip(*columns, strict=True)]
+
+
+def _result(panel: Panel, entrant: Entrant, account: _Account, decisions: Decisions) -> BacktestResult:
+    equity = account.equity
     if not np.isfinite(equity).all():
-        bad = int(np.flatnonzero(~np.isfinite(equity))[0])
-        raise ValueError(f"equity is not finite from {panel.open_time[bad]} on: the policy or the prices gave NaN or infinity")
-    weights = per_open("weights", weights_end)
-    trips = round_trips(
-        per_open("value_before", value_end), per_open("value_after", value_end), value_end[0].numpy(), rules.cost_rate
-    )
+        bad = panel.open_time[int(np.flatnonzero(~np.isfinite(equity))[0])]
+        raise ValueError(f"equity of {entrant.name!r} is not finite from {bad} on: the policy or the prices gave NaN or infinity")
     alive = equity[:-1] > 0
+    trades = trades_made(
+        panel.symbols,
+        panel.open_time,
+        price=account.mark,
+        value_before=account.value_before,
+        value_after=account.value_after,
+        costs=account.costs,
+    )
     return BacktestResult(
         symbols=panel.symbols,
         open_time=panel.open_time,
         close_time=panel.close_time,
         equity=equity,
         returns=np.where(alive, equity[1:] / np.where(alive, equity[:-1], 1.0) - 1.0, 0.0),
-        weights=weights,
-        exposure=np.abs(weights).sum(axis=1),
-        fees=per_open("fees", nothing),
-        interest=per_open("interest", interest),
-        turnover=per_open("turnover", nothing),
-        trades=per_open("trades", torch.zeros(1, dtype=torch.int64)).astype(np.int64),
-        profits=trips.closed,
-        open_profits=trips.open,
-        decided=book.decided,
-        actions=book.actions,
-        strength=book.strength,
-        probabilities=book.probabilities,
-        target=book.target,
-        account=book.account,
-        fill_row=book.fill_row,
-        bankrupt=np.array([bool(step.state.bankrupt) for step in steps] + [bool(final.bankrupt)]),
-        breaker=np.array([int(step.state.cooldown) > 0 for step in steps] + [int(final.cooldown) > 0]),
+        weights=account.weights,
+        exposure=np.abs(account.weights).sum(axis=1),
+        fees=account.fees,
+        costs=account.costs,
+        interest=account.interest,
+        turnover=account.turnover,
+        trades=account.trades,
+        trades_made=trades,
+        profits=trades.closed.net_profit,
+        open_profits=trades.open.net_profit,
+        decided=panel.mask.copy(),
+        actions=decisions.actions,
+        strength=decisions.strength,
+        probabilities=decisions.probabilities,
+        target=decisions.target,
+        account=decisions.account,
+        fill_row=fill_rows(panel.mask, panel.tradable, entrant.rules.decision_lag),
+        bankrupt=account.bankrupt,
+        breaker=account.cooldown > 0,
     )
-
-
-@dataclass(frozen=True)
-class _PanelTensors:
-    """The panel as tensors, made once: row access must cost no conversion."""
-
-    open: torch.Tensor
-    close: torch.Tensor
-    mask: torch.Tensor
-    delisted: torch.Tensor
-    elapsed_days: torch.Tensor
-    days_to_close: torch.Tensor
-    market: torch.Tensor
-
-    @classmethod
-    def of(cls, panel: Panel) -> _PanelTensors:
-        rows = np.arange(panel.rows)[:, None]
-        last_bar = np.where(panel.mask, rows, -1).max(axis=0)
-        elapsed = np.diff(panel.open_time, prepend=panel.open_time[:1]) / _DAY
-        return cls(
-            open=torch.from_numpy(panel.open).to(MONEY),
-            close=torch.from_numpy(panel.close).to(MONEY),
-            mask=torch.from_numpy(panel.mask),
-            delisted=torch.from_numpy(panel.ended & (rows > last_bar)),
-            elapsed_days=torch.from_numpy(elapsed).to(MONEY).unsqueeze(-1),
-            days_to_close=torch.from_numpy((panel.close_time - panel.open_time) / _DAY).to(MONEY).unsqueeze(-1),
-            market=torch.from_numpy(np.require(panel.features, requirements=["W"])),
-        )
-
-    def bar(self, row: int) -> BarPrices:
-        return BarPrices.of_prices(self.open[row], self.mask[row], self.delisted[row], self.elapsed_days[row])
-
-
-class _DecisionBook:
-    """Decisions taken, decisions waiting for a tradable open, and when each took effect."""
-
-    def __init__(self, panel: Panel, lag: int, account_override: NDArray[np.float32] | None) -> None:
-        shape = panel.mask.shape
-        if account_override is not None and account_override.shape != (*shape, len(ACCOUNT_FEATURES)):
-            raise ValueError(f"account_override must be {(*shape, len(ACCOUNT_FEATURES))}, got {account_override.shape}")
-        self.lag = lag
-        self.override = account_override
-        self.mask = panel.mask
-        self.decided = panel.mask.copy()
-        self.actions = np.full(shape, int(Action.HOLD), dtype=np.int64)
-        self.strength = np.zeros(shape)
-        self.probabilities = np.zeros((*shape, len(Action)))
-        self.target = np.full(shape, np.nan)
-        self.account = np.zeros((*shape, len(ACCOUNT_FEATURES)), dtype=np.float32)
-        self.fill_row = np.full(shape, -1, dtype=np.int64)
-        self._waiting = np.full(shape[1], -1, dtype=np.int64)
-        self._columns = np.arange(shape[1])
-
-    def orders(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights and holds `[1, A]` that take effect at the open of `row`."""
-        due = row - self.lag
-        if due >= 0:
-            self._waiting[self.decided[due]] = due
-        fills = self.mask[row] & (self._waiting >= 0)
-        weight = np.full(self._waiting.shape, np.nan)
-        origin, column = self._waiting[fills], self._columns[fills]
-        weight[column] = self.target[origin, column]
-        self.fill_row[origin, column] = row
-        self._waiting[fills] = -1
-        return torch.from_numpy(weight).unsqueeze(0), torch.from_numpy(np.isnan(weight)).unsqueeze(0)
-
-    def decide(self, row: int, act: Callable[[Observation], Decision], clock: _PanelTensors, account: torch.Tensor) -> None:
-        """Ask the policy at the close of `row` and write down its answer."""
-        seen = account[0].numpy().astype(np.float32) if self.override is None else self.override[row]
-        self.account[row] = seen
-        asked = self.decided[row]
-        if not asked.any():
-            return
-        market, mask = clock.market[row].unsqueeze(0), clock.mask[row].unsqueeze(0)
-        decision = act(Observation(market, torch.from_numpy(seen).unsqueeze(0), mask))
-        weight, hold = decision.weight[0].numpy(), decision.hold[0].numpy() | ~asked
-        if not np.isfinite(weight[~hold]).all():
-            raise ValueError(f"the policy asked for weights that are not finite at {self.where(row, weight, hold)}")
-        self.actions[row] = np.where(asked, decision.action[0].numpy(), int(Action.HOLD))
-        self.strength[row] = np.where(asked, decision.strength[0].numpy(), 0.0)
-        self.probabilities[row] = np.where(asked[:, None], decision.probabilities[0].numpy(), 0.0)
-        self.target[row] = np.where(hold, np.nan, weight)
-
-    @staticmethod
-    def where(row: int, weight: NDArray[np.float64], hold: NDArray[np.bool_]) -> str:
-        """Name the bar and columns of weights that are not finite."""
-        return f"row {row}, columns {np.flatnonzero(~hold & ~np.isfinite(weight)).tolist()}"

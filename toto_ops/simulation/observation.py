@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ class Action(IntEnum):
 class Observation(NamedTuple):
     """Everything known at the close of one bar, in `B` parallel accounts over `A` symbols.
 
+    The first three fields are always there, the others where they were asked for (`observe`); all but `mask` are float32.
+    `toto_ops.simulation.observation_schema` names their columns and units.
+
     Attributes
     ----------
     market
@@ -30,11 +34,47 @@ class Observation(NamedTuple):
         `[B, A, 4]` account features in the order of `ACCOUNT_FEATURES`.
     mask
         `[B, A]` bool: the symbol has a bar now and may be decided on.
+    context
+        `[B, A, G]` the symbol's place in the market, as the panel names it.
+    clock
+        `[B, 6]` time of day, week and year, in the order of `CLOCK_FEATURES`.
+    portfolio
+        `[B, 6]` the account as a whole, in the order of `PORTFOLIO_FEATURES`.
+    allocation
+        `[B, A]` weights held.
+    volatility
+        `[B, A]` standard deviation of log returns per bar; 0 where unknown.
+    embedding
+        `[B, A, D]` of the forecaster; `D` is 0 where there is none.
     """
 
     market: Tensor
     account: Tensor
     mask: Tensor
+    context: Tensor | None = None
+    clock: Tensor | None = None
+    portfolio: Tensor | None = None
+    allocation: Tensor | None = None
+    volatility: Tensor | None = None
+    embedding: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there, by name and in order."""
+        return {name: tensor for name, tensor in self._asdict().items() if tensor is not None}
+
+    def take(self, names: Sequence[str]) -> tuple[Tensor, ...]:
+        """The fields of these names, in the order asked for.
+
+        Raises
+        ------
+        ValueError
+            If one of them was not observed.
+        """
+        there = self.tensors()
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise ValueError(f"the observation lacks {', '.join(missing)}; it holds {', '.join(there)}")
+        return tuple(there[name] for name in names)
 
 
 class Decision(NamedTuple):

@@ -18,11 +18,12 @@ class Orders(NamedTuple):
     Attributes
     ----------
     weight
-        `[L + 1, B, A]` target weights; slot 0 waits for a tradable open, slot `l` falls due `l` opens from now.
+        `[L, B, A]` target weights; slot `l` falls due `l + 1` opens from now, and slot 0 also keeps what waits for a
+        tradable open: what is decided for the next one replaces it.
     hold
-        `[L + 1, B, A]` bool: the decision is to keep the units held.
+        `[L, B, A]` bool: the decision is to keep the units held.
     decided
-        `[L + 1, B, A]` bool: there is a decision in this slot.
+        `[L, B, A]` bool: there is a decision in this slot.
     """
 
     weight: Tensor
@@ -32,7 +33,7 @@ class Orders(NamedTuple):
 
 def no_orders(batch: int, assets: int, lag: int, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> Orders:
     """Nothing decided; `lag` is the longest decision lag that will be asked for."""
-    shape = (lag + 1, batch, assets)
+    shape = (lag, batch, assets)
     empty = torch.zeros(shape, dtype=torch.bool, device=device)
     return Orders(torch.zeros(shape, dtype=dtype, device=device), empty, empty)
 
@@ -47,7 +48,7 @@ def place(orders: Orders, weight: Tensor, hold: Tensor, decided: Tensor, lag: in
     lag
         Decision lag of all accounts, or `[B]` int64 with one for each.
     """
-    slots = torch.arange(orders.weight.shape[0], device=weight.device).view(-1, 1, 1)
+    slots = torch.arange(1, orders.weight.shape[0] + 1, device=weight.device).view(-1, 1, 1)
     here = (slots == (lag.view(1, -1, 1) if isinstance(lag, Tensor) else lag)) & decided
     return Orders(
         weight=torch.where(here, weight, orders.weight),
@@ -71,14 +72,20 @@ def fill(orders: Orders, tradable: Tensor) -> tuple[Tensor, Tensor, Orders]:
     orders
         What is still waiting.
     """
-    due = orders.decided[1]
-    weight = torch.where(due, orders.weight[1], orders.weight[0])
-    hold = torch.where(due, orders.hold[1], orders.hold[0])
-    waiting = due | orders.decided[0]
-    fills = waiting & tradable
-    left = Orders(
-        weight=torch.cat((weight.unsqueeze(0), orders.weight[2:], torch.zeros_like(weight).unsqueeze(0))),
-        hold=torch.cat((hold.unsqueeze(0), orders.hold[2:], torch.zeros_like(hold).unsqueeze(0))),
-        decided=torch.cat(((waiting & ~fills).unsqueeze(0), orders.decided[2:], torch.zeros_like(due).unsqueeze(0))),
+    weight, hold = orders.weight[0], orders.hold[0]
+    fills = orders.decided[0] & tradable
+    waiting = (
+        orders._replace(decided=(orders.decided[0] & ~fills).unsqueeze(0)) if len(orders.weight) == 1 else _shift(orders, fills)
     )
-    return weight, hold | ~fills, left
+    return weight, hold | ~fills, waiting
+
+
+def _shift(orders: Orders, fills: Tensor) -> Orders:
+    """One open nearer: what waits makes room for what falls due next."""
+    due = orders.decided[1:2]
+    waiting = (orders.decided[0] & ~fills).unsqueeze(0) | due
+    return Orders(
+        weight=torch.cat((torch.where(due, orders.weight[1:2], orders.weight[:1]), orders.weight[2:], orders.weight[:1])),
+        hold=torch.cat((torch.where(due, orders.hold[1:2], orders.hold[:1]), orders.hold[2:], orders.hold[:1])),
+        decided=torch.cat((waiting, orders.decided[2:], torch.zeros_like(due))),
+    )

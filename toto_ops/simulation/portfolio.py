@@ -2,7 +2,9 @@
 
 `portfolio_step` is a pure function of tensors: training, backtest, paper trading and serving all call it. It runs `B`
 accounts over `A` symbols at once, in the dtype of the state (float32 in training, float64 wherever the result is
-reported), and the equity it returns is differentiable with respect to the target weights.
+reported), and the equity it returns is differentiable with respect to the target weights. Rules that make a small change
+of a weight a jump (number of positions, band, smallest trade, breaker) are straight-through: what happens obeys them, the
+gradient is that of a step without them. Facts are not: what has no bar, is delisted, stopped out or bankrupt has none.
 
 The order within one step, all at the open of a bar:
 
@@ -10,9 +12,10 @@ The order within one step, all at the open of a bar:
 2. an account at or below its bankruptcy floor is closed for good;
 3. the drawdown circuit breaker and the stop-losses force positions to zero, delisted symbols are liquidated;
 4. targets: HOLD keeps the units held, others are limited in sign, in size and in number;
-5. changes within the rebalancing band are left alone, except those that close a position;
-6. the whole portfolio is scaled down to the gross cap;
-7. what remains is traded, and costs are paid on the value traded.
+5. changes within the rebalancing band or below the smallest trade are left alone, except those that close a position;
+6. no trade takes more than its share of what is usually traded, except in a delisted symbol;
+7. the whole portfolio is scaled down to the gross cap, as far as it can be closed;
+8. what remains is traded, and costs are paid on the value traded.
 
 `toto_ops.simulation.reference` says the same in plain scalar Python; a test holds the two together.
 """
@@ -25,10 +28,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules
-
-SETTLING_ROUNDS = 4
-"""Rounds in which the costs of a trade and the equity it is sized on are brought to agree."""
+from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules, in_force, is_number
+from toto_ops.simulation.sizing import Holdings, Sized, rounding, sized, total
 
 
 class PortfolioState(NamedTuple):
@@ -107,32 +108,52 @@ class StepResult(NamedTuple):
     ----------
     state
         The accounts after the trades.
-    equity_before, equity_after
-        `[B]` at the open, after financing: before the trades and after their costs.
-    fees
-        `[B]` costs of the trades.
+    equity_before
+        `[B]` at the open, after financing and before the trades.
     interest
         `[B]` financing paid since the last open; negative when idle cash earned more.
-    turnover
-        `[B]` traded value over `equity_before`.
-    trades
-        `[B]` int64: symbols traded.
-    weights
-        `[B, A]` value over equity after the trades; over the initial capital once equity is not positive.
+    costs
+        `[B, A]` money that the trade in each symbol cost.
+    traded
+        `[B, A]` bool: more than rounding was traded.
     value_before, value_after
         `[B, A]` value of each position at the open, before and after the trades.
     """
 
     state: PortfolioState
     equity_before: Tensor
-    equity_after: Tensor
-    fees: Tensor
     interest: Tensor
-    turnover: Tensor
-    trades: Tensor
-    weights: Tensor
+    costs: Tensor
+    traded: Tensor
     value_before: Tensor
     value_after: Tensor
+
+    # What follows from the fields is worked out when asked for: training asks for little of it.
+
+    @property
+    def fees(self) -> Tensor:
+        """`[B]` costs of all trades."""
+        return total(self.costs)
+
+    @property
+    def equity_after(self) -> Tensor:
+        """`[B]` equity after the costs of the trades."""
+        return self.equity_before - self.fees
+
+    @property
+    def turnover(self) -> Tensor:
+        """`[B]` traded value over the equity before."""
+        return total((self.value_after - self.value_before).abs()) / _or_initial(self.equity_before, self.state)
+
+    @property
+    def trades(self) -> Tensor:
+        """`[B]` int64: symbols traded."""
+        return self.traded.sum(-1)
+
+    @property
+    def weights(self) -> Tensor:
+        """`[B, A]` value over equity after the trades; over the initial capital once equity is not positive."""
+        return self.value_after / _or_initial(self.equity_after, self.state).unsqueeze(-1)
 
 
 def initial_state(
@@ -181,11 +202,13 @@ def mark_to_open(state: PortfolioState, bar: BarPrices, rules: TradingRules) -> 
     interest
         `[B]` paid; negative when earned.
     """
-    short = (state.units * state.mark).clamp(max=0.0).sum(-1).neg()
-    # Long value less equity, since equity is cash plus long value less short value: borrowed if positive, idle if not.
-    uncovered = short - state.cash
-    yearly = uncovered.clamp(min=0.0) * rules.margin_rate + uncovered.clamp(max=0.0) * rules.cash_rate + short * rules.short_rate
-    interest = yearly * (bar.elapsed_days / DAYS_PER_YEAR)
+    short = total((state.units * state.mark).clamp(max=0.0))  # zero or negative
+    # Equity less long value, since equity is cash plus long value less short value: idle if positive, borrowed if not.
+    idle = state.cash + short
+    earned = idle.clamp(max=0.0) * rules.margin_rate + short * rules.short_rate
+    if not (is_number(rules.cash_rate) and rules.cash_rate == 0):
+        earned = earned + idle.clamp(min=0.0) * rules.cash_rate
+    interest = earned * (bar.elapsed_days / -DAYS_PER_YEAR)
     marked = state._replace(
         cash=state.cash - interest,
         mark=torch.where(bar.tradable, bar.open, state.mark),
@@ -212,27 +235,38 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     """
     state, interest = mark_to_open(state, bar, rules)
     value = state.units * state.mark
-    worth = state.cash + value.sum(-1)
-    bankrupt = state.bankrupt | (worth <= rules.bankruptcy_floor * state.initial)
+    worth = state.cash + total(value)
+    bankrupt = state.bankrupt | (worth <= state.initial * rules.bankruptcy_floor)
     peak, cooldown, flat = _breaker(state, worth.detach(), rules)
+    holdings = Holdings(
+        value=value,
+        worth=worth,
+        initial=state.initial,
+        movable=bar.tradable | bar.delisted,
+        delisted=bar.delisted,
+        volatility=bar.volatility,
+        traded_value=bar.traded_value,
+    )
+    weight, forced = weight.to(value.dtype), bar.delisted | _stopped(state, value, rules)
 
-    movable = bar.tradable | bar.delisted
-    must_close = bar.delisted | (bankrupt | flat).unsqueeze(-1) | _stopped(state, rules)
-    drifted = value / torch.where(worth > 0, worth, state.initial).unsqueeze(-1)
-    target, trade = _targets(weight.to(value.dtype), hold, drifted=drifted, movable=movable, must_close=must_close, rules=rules)
-    wanted = _settled(target, trade, value=value, movable=movable, worth=worth, rules=rules)
+    def traded_for(closed: Tensor, rules: TradingRules) -> Sized:
+        return sized(weight, hold, forced | closed.unsqueeze(-1), holdings, rules)
+
+    wanted, costs = traded_for(bankrupt | flat, rules)
+    if wanted.requires_grad and rules.without_jumps is not rules:
+        smooth = traded_for(bankrupt, rules.without_jumps)
+        wanted, costs = straight_through(wanted, smooth.wanted), straight_through(costs, smooth.costs)
 
     change = wanted - value
-    traded_value = change.abs()
-    fees = rules.cost_rate * traded_value.sum(-1)
-    worth_after = worth - fees
-    units = torch.where(change == 0, state.units, wanted / state.mark)
-    traded = traded_value.detach() > _rounding(worth).unsqueeze(-1)
+    traded = change.abs() > rounding(worth).unsqueeze(-1)
+    bought = wanted / state.mark
+    # Without a trade the very same units, whatever value over price is rounded to.
+    units = straight_through(torch.where(change.bool(), bought, state.units), bought)
     after = state._replace(
-        cash=state.cash - change.sum(-1) - fees,
+        cash=state.cash - total(change + costs),
         units=units,
         entry=_average_entry(state, units.detach()),
-        days_since_trade=state.days_since_trade.masked_fill(traded, 0.0),
+        days_since_trade=torch.where(traded, 0.0, state.days_since_trade),
         peak=peak,
         cooldown=cooldown,
         bankrupt=bankrupt,
@@ -240,108 +274,50 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     return StepResult(
         state=after,
         equity_before=worth,
-        equity_after=worth_after,
-        fees=fees,
         interest=interest,
-        turnover=traded_value.sum(-1) / torch.where(worth > 0, worth, state.initial),
-        trades=traded.sum(-1),
-        weights=wanted / torch.where(worth_after > 0, worth_after, state.initial).unsqueeze(-1),
+        costs=costs,
+        traded=traded,
         value_before=value,
         value_after=wanted,
     )
 
 
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """The value of `hard` with the gradient of `soft`: the straight-through estimator.
+
+    Bengio, Leonard and Courville, "Estimating or propagating gradients through stochastic neurons for conditional
+    computation" (2013), section 5.
+    """
+    return hard.detach() + (soft - soft.detach()) if soft.requires_grad else hard
+
+
 def _breaker(state: PortfolioState, worth: Tensor, rules: TradingRules) -> tuple[Tensor, Tensor, Tensor]:
     """Peak, cooldown and whether each account must be flat at this bar, all `[B]`."""
     peak = torch.maximum(state.peak, worth)
-    if math.isinf(rules.max_drawdown):
+    if not in_force(rules.max_drawdown):
         return peak, state.cooldown, torch.zeros_like(state.bankrupt)
-    cooling = state.cooldown > 0
-    tripped = ~cooling & (worth <= peak * (1.0 - rules.max_drawdown))
-    flat = cooling | tripped
-    cooldown = (state.cooldown - 1).clamp(min=0).masked_fill(tripped, rules.breaker_cooldown - 1)
+    cooling = state.cooldown.bool()
+    fell = worth <= peak * (1.0 - rules.max_drawdown)
+    flat = cooling | fell
+    left = torch.where(cooling, state.cooldown - 1, fell * (rules.breaker_cooldown - 1))
     # A new peak starts where the breaker lets go: measured from the old one it would trip again at once.
-    return torch.where(flat, worth, peak), cooldown, flat
+    return torch.where(flat, worth, peak), left, flat
 
 
-def _stopped(state: PortfolioState, rules: TradingRules) -> Tensor:
+def _stopped(state: PortfolioState, value: Tensor, rules: TradingRules) -> Tensor:
     """`[B, A]` bool: the mark is at least `stop_loss` against the average entry price."""
-    if math.isinf(rules.stop_loss):
+    if not in_force(rules.stop_loss):
         return torch.zeros_like(state.units, dtype=torch.bool)
-    loss = torch.sign(state.units) * (state.entry - state.mark)
-    return (state.units != 0) & (loss >= rules.stop_loss * state.entry)
-
-
-def _targets(
-    weight: Tensor, hold: Tensor, *, drifted: Tensor, movable: Tensor, must_close: Tensor, rules: TradingRules
-) -> tuple[Tensor, Tensor]:
-    """Weights to hold `[B, A]`, and which of them are to be traded for `[B, A]`; the gross cap is still to come."""
-    # A held symbol's weight may be anything, NaN included: drop it before arithmetic or its gradient sees it.
-    asked = weight.masked_fill(hold, 0.0)
-    low = -rules.symbol_cap if rules.may_short else 0.0
-    target = torch.where(hold, drifted, asked.clamp(min=low, max=rules.symbol_cap))
-    target = torch.where(movable, target.masked_fill(must_close, 0.0), drifted)
-    keep = (hold & ~must_close) | ~movable
-    if target.shape[-1] > rules.max_positions:
-        stays = _largest(target, movable, rules.max_positions)
-        target = target.masked_fill(~stays, 0.0)
-        keep = keep & stays
-    beyond_band = (target - drifted).abs() >= rules.rebalancing_band
-    return target, ~keep & (beyond_band | (target == 0))
-
-
-def _largest(target: Tensor, movable: Tensor, count: int) -> Tensor:
-    """`[B, A]` bool: the `count` largest absolute targets, earlier symbols first among equals.
-
-    Positions that cannot be traded now take their places first: they stay whatever is decided.
-    """
-    stuck = ~movable & (target != 0)
-    size = target.detach().abs().masked_fill(stuck, math.inf)
-    order = torch.argsort(size, dim=-1, descending=True, stable=True)
-    chosen = torch.zeros_like(target, dtype=torch.bool).scatter(-1, order[..., :count], value=True)
-    return chosen | stuck
-
-
-def _settled(target: Tensor, trade: Tensor, *, value: Tensor, movable: Tensor, worth: Tensor, rules: TradingRules) -> Tensor:
-    """Values `[B, A]` to hold so that targets and gross cap are met by the equity that is left after costs.
-
-    Costs depend on the trade, and the trade on the equity that the costs leave. Substituting one into the other
-    contracts by cost rate x gross exposure (0.3 % at 0.15 % and 2x), so a few rounds settle it beyond doubt.
-    """
-    stuck = value.masked_fill(movable, 0.0)
-    stuck_gross = stuck.abs().sum(-1)
-    # What is traded for grows with the equity that is left, what is held does not.
-    variable = target.masked_fill(~trade, 0.0)
-    fixed = (value - stuck).masked_fill(trade, 0.0)
-    before = value - stuck
-    rounding = _rounding(worth)
-    tiny = torch.finfo(worth.dtype).tiny
-
-    def sized(left: Tensor) -> Tensor:
-        wanted = variable * left.unsqueeze(-1) + fixed
-        if math.isinf(rules.gross_leverage):
-            return wanted
-        room = rules.gross_leverage * left - stuck_gross
-        room = room * (room > rounding)
-        gross = wanted.abs().sum(-1)
-        return wanted * (room / torch.maximum(gross, room).clamp(min=tiny)).unsqueeze(-1)
-
-    left = worth
-    for _ in range(SETTLING_ROUNDS):
-        left = worth - rules.cost_rate * (sized(left) - before).abs().sum(-1)
-    return sized(left) + stuck
-
-
-def _rounding(worth: Tensor) -> Tensor:
-    """`[B]` money too small to be a trade or room for one: half the digits of the dtype (1.5e-8 of equity in float64)."""
-    return math.sqrt(torch.finfo(worth.dtype).eps) * worth.detach().abs()
+    paid = (state.units * state.entry).detach()
+    return (value.detach() - paid <= paid.abs() * -rules.stop_loss) & state.units.bool()
 
 
 def _average_entry(state: PortfolioState, units: Tensor) -> Tensor:
     """Average entry price `[B, A]` once `units` are held: moved by additions, kept by reductions, new after a flip."""
-    held, flat = state.units.detach(), units == 0
-    same_side = held * units > 0
-    added = (units - held).abs() * (units.abs() > held.abs())
-    size = units.abs().masked_fill(flat, 1.0)
-    averaged = state.entry + (state.mark - state.entry) * (added / size)
-    return torch.where(same_side, averaged, state.mark).masked_fill(flat, 0.0).detach()
+    # The share of the position bought at this price: all of a new or flipped one, none of one that was reduced.
+    new = (1.0 - state.units.detach() / units).clamp(0.0, 1.0)
+    return torch.lerp(state.entry, state.mark, new).masked_fill(units == 0, 0.0)
+
+
+def _or_initial(worth: Tensor, state: PortfolioState) -> Tensor:
+    return torch.where(worth > 0, worth, state.initial)

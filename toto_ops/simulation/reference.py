@@ -9,10 +9,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-from toto_ops.simulation.rules import TradingRules
+from typing import Protocol
 
 _ROUNDING = 2.0**-26
+
+
+class PlainRules(Protocol):
+    """`TradingRules` of one account: plain numbers, nothing stacked."""
+
+    cost_rate: float
+    slippage: float
+    slippage_volatility: float
+    impact: float
+    margin_rate: float
+    short_rate: float
+    cash_rate: float
+    gross_leverage: float
+    symbol_cap: float
+    max_positions: int
+    w_max: float
+    may_short: bool
+    rebalancing_band: float
+    minimum_trade: float
+    participation: float
+    stop_loss: float
+    max_drawdown: float
+    breaker_cooldown: int
+    bankruptcy_floor: float
+    decision_lag: int
+    capital: float
 
 
 @dataclass
@@ -45,7 +70,7 @@ class ReferenceAccount:
         """Cash plus the value of all positions."""
         return self.cash + sum(self.values())
 
-    def let_pass(self, days: float, rules: TradingRules) -> float:
+    def let_pass(self, days: float, rules: PlainRules) -> float:
         """Let `days` calendar days pass; charge interest for them, ACT/365, and return it."""
         self.days_since_trade = [idle + days for idle in self.days_since_trade]
         long = sum(value for value in self.values() if value > 0)
@@ -63,7 +88,7 @@ class ReferenceAccount:
             if tradable[a]:
                 self.mark[a] = prices[a]
 
-    def features(self, rules: TradingRules, days_since_open: float) -> list[list[float]]:
+    def features(self, rules: PlainRules, days_since_open: float) -> list[list[float]]:
         """`[A][4]` account features."""
         base = self.equity() if self.equity() > 0 else self.initial
         gross = sum(abs(value) for value in self.values())
@@ -84,6 +109,7 @@ class ReferenceStep:
 
     equity_before: float
     equity_after: float
+    costs: list[float]
     fees: float
     interest: float
     turnover: float
@@ -93,16 +119,19 @@ class ReferenceStep:
 
 @dataclass(frozen=True)
 class ReferenceBar:
-    """The open of one bar for one account."""
+    """One row for one account: what opens at its start, what closes in it, and what was known before; NaN where unknown."""
 
     open: Sequence[float]
     tradable: Sequence[bool]
     delisted: Sequence[bool]
     elapsed_days: float
+    volatility: Sequence[float]
+    traded_value: Sequence[float]
+    closes: Sequence[bool]
 
 
 def reference_step(
-    account: ReferenceAccount, weight: Sequence[float], hold: Sequence[bool], bar: ReferenceBar, rules: TradingRules
+    account: ReferenceAccount, weight: Sequence[float], hold: Sequence[bool], bar: ReferenceBar, rules: PlainRules
 ) -> ReferenceStep:
     """Carry one account over to the next open and trade there; the account is changed in place."""
     interest = account.let_pass(bar.elapsed_days, rules)
@@ -110,7 +139,6 @@ def reference_step(
     equity = account.equity()
     values = account.values()
     base = equity if equity > 0 else account.initial
-    drifted = [value / base for value in values]
 
     account.bankrupt = account.bankrupt or equity <= rules.bankruptcy_floor * account.initial
     flat = _breaker_keeps_flat(account, equity, rules) or account.bankrupt
@@ -127,26 +155,70 @@ def reference_step(
         else:
             floor = -rules.symbol_cap if rules.may_short else 0.0
             target.append(max(floor, min(rules.symbol_cap, weight[a])))
-    _close_beyond_max_positions(target, drifted, movable, rules)
+    _close_beyond_max_positions(target, [value / base for value in values], movable, rules)
     for a, wanted in enumerate(target):
-        if wanted is not None and wanted != 0 and abs(wanted - drifted[a]) < rules.rebalancing_band:
+        if wanted is not None and wanted != 0 and _too_small(wanted * base - values[a], base, account, rules):
             target[a] = None
 
-    wanted_values = _sized_after_costs(target, values, movable, equity, rules)
-    fees, traded_value, trades = _trade(account, wanted_values, equity, rules)
-    base_after = equity - fees if equity - fees > 0 else account.initial
+    desk = _Desk(account, bar, rules)
+    wanted_values = _sized_after_costs(target, values, desk, equity)
+    costs = [desk.cost(a, wanted_values[a] - before) for a, before in enumerate(values)]
+    traded_value = sum(abs(after - before) for after, before in zip(wanted_values, values, strict=True))
+    trades = _trade(account, wanted_values, equity)
+    account.cash -= sum(costs)
+    left = equity - sum(costs)
     return ReferenceStep(
         equity_before=equity,
-        equity_after=equity - fees,
-        fees=fees,
+        equity_after=left,
+        costs=costs,
+        fees=sum(costs),
         interest=interest,
         turnover=traded_value / base,
         trades=trades,
-        weights=[value / base_after for value in wanted_values],
+        weights=[value / (left if left > 0 else account.initial) for value in wanted_values],
     )
 
 
-def _breaker_keeps_flat(account: ReferenceAccount, equity: float, rules: TradingRules) -> bool:
+@dataclass(frozen=True)
+class _Desk:
+    """Where trades are made: what they cost and how large they can be. An account of `initial` trades as `capital`."""
+
+    account: ReferenceAccount
+    bar: ReferenceBar
+    rules: PlainRules
+
+    def cost(self, a: int, change: float) -> float:
+        """Money that moving the value of symbol `a` by `change` costs."""
+        rules, volatility = self.rules, self.bar.volatility[a]
+        fraction = rules.cost_rate
+        fraction += rules.slippage * (1.0 if math.isnan(volatility) else volatility / rules.slippage_volatility)
+        usual = self.usual_trade(a)
+        if usual is not None and not math.isnan(volatility):
+            money = abs(change) * rules.capital / self.account.initial
+            fraction += min(1.0, rules.impact * volatility * math.sqrt(money / usual))
+        return fraction * abs(change)
+
+    def usual_trade(self, a: int) -> float | None:
+        """Money usually traded in one bar, None where nothing is known of it."""
+        usual = self.bar.traded_value[a]
+        return usual if usual > 0 else None
+
+    def largest_change(self, a: int) -> float:
+        """How far the value of symbol `a` can be moved at this open."""
+        if self.bar.delisted[a]:
+            return math.inf
+        if not self.bar.tradable[a]:
+            return 0.0
+        usual = self.usual_trade(a)
+        return math.inf if usual is None else self.rules.participation * usual * self.account.initial / self.rules.capital
+
+
+def _too_small(change: float, base: float, account: ReferenceAccount, rules: PlainRules) -> bool:
+    money = abs(change) * rules.capital / account.initial
+    return abs(change) / base < rules.rebalancing_band or money < rules.minimum_trade
+
+
+def _breaker_keeps_flat(account: ReferenceAccount, equity: float, rules: PlainRules) -> bool:
     account.peak = max(account.peak, equity)
     if account.cooldown > 0:
         account.cooldown -= 1
@@ -158,7 +230,7 @@ def _breaker_keeps_flat(account: ReferenceAccount, equity: float, rules: Trading
     return True
 
 
-def _stopped(account: ReferenceAccount, a: int, rules: TradingRules) -> bool:
+def _stopped(account: ReferenceAccount, a: int, rules: PlainRules) -> bool:
     if account.units[a] == 0:
         return False
     rise = account.mark[a] / account.entry[a] - 1
@@ -166,7 +238,7 @@ def _stopped(account: ReferenceAccount, a: int, rules: TradingRules) -> bool:
 
 
 def _close_beyond_max_positions(
-    target: list[float | None], drifted: list[float], movable: list[bool], rules: TradingRules
+    target: list[float | None], drifted: list[float], movable: list[bool], rules: PlainRules
 ) -> None:
     assets = range(len(target))
     weights = [drifted[a] if wanted is None else wanted for a, wanted in enumerate(target)]
@@ -176,20 +248,12 @@ def _close_beyond_max_positions(
         target[a] = 0.0
 
 
-def _sized_after_costs(
-    target: list[float | None], values: list[float], movable: list[bool], equity: float, rules: TradingRules
-) -> list[float]:
+def _sized_after_costs(target: list[float | None], values: list[float], desk: _Desk, equity: float) -> list[float]:
     """Values to hold; iterated until the equity they are sized on is the equity their costs leave."""
     left = equity
-    for _ in range(100):
-        wanted = [value if weight is None else weight * left for weight, value in zip(target, values, strict=True)]
-        stuck = sum(abs(value) for value, moves in zip(wanted, movable, strict=True) if not moves)
-        gross = sum(abs(value) for value, moves in zip(wanted, movable, strict=True) if moves)
-        room = rules.gross_leverage * left - stuck
-        room = room if room > _ROUNDING * abs(equity) else 0.0
-        if gross > room:
-            wanted = [value * room / gross if moves else value for value, moves in zip(wanted, movable, strict=True)]
-        costs = rules.cost_rate * sum(abs(after - before) for after, before in zip(wanted, values, strict=True))
+    for _ in range(200):
+        wanted = _sized_on(left, target, values, desk, equity)
+        costs = sum(desk.cost(a, after - before) for a, (after, before) in enumerate(zip(wanted, values, strict=True)))
         settled = abs(equity - costs - left) <= 1e-16 * abs(equity)
         left = equity - costs
         if settled:
@@ -197,16 +261,28 @@ def _sized_after_costs(
     return wanted
 
 
-def _trade(account: ReferenceAccount, wanted: list[float], equity: float, rules: TradingRules) -> tuple[float, float, int]:
-    """Move every position to the value wanted; return fees, traded value and the number of symbols traded."""
-    fees = traded_value = 0.0
+def _sized_on(left: float, target: list[float | None], values: list[float], desk: _Desk, equity: float) -> list[float]:
+    wanted, stuck = [], []
+    for a, (weight, value) in enumerate(zip(target, values, strict=True)):
+        most = desk.largest_change(a)
+        asked = value if weight is None else weight * left
+        wanted.append(max(value - most, min(value + most, asked)))
+        stuck.append(math.copysign(max(0.0, abs(value) - most), value))
+    room = desk.rules.gross_leverage * left - sum(abs(value) for value in stuck)
+    room = room if room > _ROUNDING * abs(equity) else 0.0
+    gross = sum(abs(value - rest) for value, rest in zip(wanted, stuck, strict=True))
+    if gross > room:
+        wanted = [rest + (value - rest) * room / gross for value, rest in zip(wanted, stuck, strict=True)]
+    return wanted
+
+
+def _trade(account: ReferenceAccount, wanted: list[float], equity: float) -> int:
+    """Move every position to the value wanted; return the number of symbols traded."""
     trades = 0
     for a, before in enumerate(account.values()):
         change = wanted[a] - before
         if change == 0:
             continue
-        fees += rules.cost_rate * abs(change)
-        traded_value += abs(change)
         account.cash -= change
         units = wanted[a] / account.mark[a]
         account.entry[a] = _entry_after(account, a, units)
@@ -214,8 +290,7 @@ def _trade(account: ReferenceAccount, wanted: list[float], equity: float, rules:
         if abs(change) > _ROUNDING * abs(equity):
             trades += 1
             account.days_since_trade[a] = 0.0
-    account.cash -= fees
-    return fees, traded_value, trades
+    return trades
 
 
 def _entry_after(account: ReferenceAccount, a: int, units: float) -> float:
@@ -248,26 +323,26 @@ class ReferenceRun:
 
 
 def reference_backtest(
-    prices: Sequence[ReferenceBar],
+    bars: Sequence[ReferenceBar],
     close: Sequence[Sequence[float]],
     days_to_close: Sequence[float],
     weights: Sequence[Sequence[float | None]],
-    rules: TradingRules,
+    rules: PlainRules,
 ) -> ReferenceRun:
     """Trade a table of decisions `[T][A]` (None is HOLD) by the timing rules of `toto_ops.simulation.backtest`.
 
-    A decision exists only where the symbol has a bar. It is due `decision_lag` rows later and fills at the first
+    A decision exists only where a bar of the symbol closes. It is due `decision_lag` rows later and fills at the first
     tradable open from there on, unless a newer one has fallen due by then.
     """
-    assets = len(prices[0].open)
+    assets = len(bars[0].open)
     account = ReferenceAccount(assets)
-    fill_row = [[-1] * assets for _ in prices]
+    fill_row = [[-1] * assets for _ in bars]
     pending: list[list[ReferenceDecision]] = [[] for _ in range(assets)]
     equity: list[float] = []
     steps: list[ReferenceStep] = []
     features: list[list[list[float]]] = []
-    for row, bar in enumerate(prices):
-        if row == len(prices) - 1:
+    for row, bar in enumerate(bars):
+        if row == len(bars) - 1:
             account.let_pass(bar.elapsed_days, rules)
             account.mark_to(bar.open, bar.tradable)
             equity.append(account.equity())
@@ -282,9 +357,9 @@ def reference_backtest(
             asked = [0.0 if order is None else order for order in orders]
             steps.append(reference_step(account, asked, [order is None for order in orders], bar, rules))
             equity.append(steps[-1].equity_before)
-        account.mark_to(close[row], bar.tradable)
+        account.mark_to(close[row], bar.closes)
         features.append(account.features(rules, days_to_close[row]))
         for a in range(assets):
-            if bar.tradable[a]:
+            if bar.closes[a]:
                 pending[a].append(ReferenceDecision(row, weights[row][a]))
     return ReferenceRun(equity=equity, steps=steps, features=features, fill_row=fill_row)

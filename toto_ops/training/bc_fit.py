@@ -157,16 +157,13 @@ def fit(policy: ClonedPolicy, lesson: Lesson, folder: Path) -> Fit:
     FloatingPointError
         If the loss stops being a finite number.
     """
-    from torch.utils.tensorboard import SummaryWriter
-
     config = lesson.config
     optimizer = torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     loss = CloningLoss(config, lesson.train.actions)
     policy.fit_scaler(lesson.train.states)
     lesson = lesson.standardised_by(policy)
     progress = _resume(folder / "last.safetensors", lesson.work, policy, optimizer)
-    # A killed run may have drawn too little or too much: its curves are purged and drawn again from the checkpoint.
-    with named_refusals(str(folder)), SummaryWriter(str(folder / "tensorboard"), purge_step=0) as curves:
+    with named_refusals(str(folder)), _fresh_curves(folder / "tensorboard") as curves:
         for epoch, scores in enumerate(progress.epochs):
             _draw(curves, epoch, scores)
         while not progress.finished(config):
@@ -210,6 +207,19 @@ def _score(policy: ClonedPolicy, loss: CloningLoss, samples: Samples) -> Score:
     if not math.isfinite(value):
         raise FloatingPointError(f"the cloning loss is {value}: lower learning_rate or look for extreme features")
     return Score(loss=value, accuracy=float((logits.argmax(dim=-1) == samples.actions).double().mean()))
+
+
+def _fresh_curves(folder: Path) -> SummaryWriter:
+    """Curves to be drawn again from the checkpoint, since a killed run may have drawn too little or too much.
+
+    Its files go: TensorBoard reads what is left in the order of their names, in which process and number stand as text.
+    One that is open is told by `purge_step` to forget what it has read.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    for drawn in folder.glob("events.out.tfevents.*"):
+        drawn.unlink(missing_ok=True)
+    return SummaryWriter(str(folder), purge_step=0)
 
 
 def _draw(curves: SummaryWriter, epoch: int, scores: EpochScores) -> None:

@@ -15,29 +15,36 @@ from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.observation import Action, decide
+from toto_ops.training.ledger import Trial
 from toto_ops.training.splits import SplitConfig, Splits, make_splits
 from toto_ops.universes import Universe
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-ROWS = 320
+ROWS = 640
+RUMOUR_NOISE = 0.045
 
 
 class PlantedSignal(Policy):
-    """Buys where the first feature is positive and sells where it is negative; `contrary` does the opposite."""
+    """Buys where a feature is positive and sells where it is negative; `contrary` does the opposite.
+
+    The first feature is a signal that is often wrong; the second, for the `clairvoyant`, tells the future.
+    """
 
     kind = "test-planted-signal"
 
-    def __init__(self, *, contrary: bool = False, idle: bool = False) -> None:
+    def __init__(self, *, contrary: bool = False, idle: bool = False, clairvoyant: bool = False) -> None:
         super().__init__()
+        self.clairvoyant = clairvoyant
         self.contrary = contrary
         self.idle = idle
 
     @property
     def architecture(self):
-        return {"contrary": self.contrary, "idle": self.idle}
+        return {"contrary": self.contrary, "idle": self.idle, "clairvoyant": self.clairvoyant}
 
     def forward(self, market, account, mask):
-        signal = -market[..., 0] if self.contrary else market[..., 0]
+        told = market[..., 1] if self.clairvoyant else market[..., 0]
+        signal = -told if self.contrary else told
         signal = torch.zeros_like(signal) if self.idle else signal
         action = torch.where(signal > 0.5, int(Action.BUY), torch.where(signal < -0.5, int(Action.SELL), int(Action.HOLD)))
         probabilities = torch.nn.functional.one_hot(action, 3).to(market.dtype)
@@ -45,14 +52,18 @@ class PlantedSignal(Policy):
 
 
 def make_panel(rows: int = ROWS, seed: int = 0, drift: float = 0.0, symbols: tuple[str, ...] = ("AAA", "BBB")) -> Panel:
-    """Random walks whose first feature tells, as no real feature can, where the open after next goes; +1, 0 or -1."""
+    """Random walks whose second feature tells where the open after next goes, +1, 0 or -1, and whose first feature says the
+    same with so much noise that following it is worth while and no more.
+    """
     generator = np.random.default_rng(seed)
     shape = (rows, len(symbols))
     moves = generator.normal(drift, 0.02, size=shape)
     opens = 100.0 * np.exp(np.cumsum(moves, axis=0))
     features = np.zeros((*shape, len(MARKET_FEATURES)), dtype=np.float32)
     future = moves[2:]
-    features[:-2, :, 0] = np.where(np.abs(future) > 0.008, np.sign(future), 0.0)
+    rumour = future + generator.normal(0.0, RUMOUR_NOISE, size=future.shape)
+    features[:-2, :, 0] = np.where(np.abs(rumour) > 0.008, np.sign(rumour), 0.0)
+    features[:-2, :, 1] = np.where(np.abs(future) > 0.008, np.sign(future), 0.0)
     open_time = np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D")
     return Panel.of_prices(
         symbols=symbols,
@@ -121,12 +132,38 @@ def gates() -> GateConfig:
 
 
 @pytest.fixture(scope="session")
+def trials_of(splits):
+    """So many trials of this split, with independent returns on its validation bars."""
+
+    def make(count: int) -> tuple[Trial, ...]:
+        generator = np.random.default_rng(1)
+        days = (splits.validation.until - splits.validation.after).days
+        return tuple(
+            Trial(
+                trial_id=f"trial-{number}",
+                universe="controls",
+                line="bc",
+                config_hash=f"config-{number}",
+                inputs_hash="inputs",
+                split=splits,
+                seed=0,
+                returns=tuple(generator.normal(0.0, 0.01, size=days).tolist()),
+                timestamps=tuple(splits.validation.after + timedelta(days=day + 1) for day in range(days)),
+                created_at=START,
+            )
+            for number in range(count)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def judged(panel, universe, splits, gates):
     """Judge with defaults for whatever a test does not care about."""
 
-    def run(*, bars: Panel = panel, rules: Universe = universe, **contestants) -> Evidence:
+    def run(*, bars: Panel = panel, rules: Universe = universe, trials=(), openings: int = 1, **contestants) -> Evidence:
         circumstances = Circumstances(
-            retrain_id="retrain-1", as_of=START + timedelta(days=ROWS), data_hash="data", openings=1, trials=3
+            retrain_id="retrain-1", as_of=START + timedelta(days=ROWS), data_hash="data", openings=openings, trials=trials
         )
         roles = {"challenger": make_candidate("bc"), "fallback": make_candidate("fallback")} | contestants
         return judge(bars, rules, splits, gates, circumstances, **roles)

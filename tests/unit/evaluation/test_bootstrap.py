@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toto_ops.errors import InsufficientDataError
-from toto_ops.evaluation.bootstrap import BootstrapConfig, block_estimate, estimate, paired_difference, resample_indices
+from toto_ops.evaluation.bootstrap import (
+    BootstrapConfig,
+    block_estimate,
+    estimate,
+    estimate_of,
+    paired_difference,
+    resample_indices,
+    resamples_of,
+)
 
 
 def mean(values):
@@ -59,6 +67,37 @@ def test_blocks_have_the_mean_length_asked_for():
 def test_every_bar_is_as_likely_as_any_other():
     drawn = np.bincount(resample_indices(20, BootstrapConfig(samples=20_000, block_length=5)).ravel(), minlength=20)
     assert drawn / drawn.sum() == pytest.approx(np.full(20, 1 / 20), rel=0.05)
+
+
+@settings(deadline=None, max_examples=25)
+@given(length=st.integers(1, 60), seed=st.integers(0, 1000))
+def test_sums_by_counts_are_the_sums_of_the_bars_gathered(length, seed):
+    config = BootstrapConfig(samples=100, block_length=5, seed=seed)
+    columns = np.random.default_rng(seed).normal(size=(length, 3))
+    gathered = columns[resample_indices(length, config)].sum(axis=1)
+    resamples = resamples_of(length, config)
+    np.testing.assert_allclose(resamples.sums(columns), np.vstack([columns.sum(axis=0), gathered]), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(resamples.order[:, 1:].T, resample_indices(length, config))
+    np.testing.assert_array_equal(resamples.order[:, 0], np.arange(length))
+
+
+def test_a_mean_by_counts_has_the_interval_of_the_mean_gathered():
+    series, config = np.random.default_rng(0).normal(size=300), BootstrapConfig(samples=200)
+    by_counts = estimate_of(resamples_of(300, config).sums(series[:, None])[:, 0] / 300, config.level)
+    gathered = block_estimate(mean, (series,), config)
+    assert [by_counts.value, by_counts.low, by_counts.high] == pytest.approx(
+        [gathered.value, gathered.low, gathered.high], abs=1e-12
+    )
+
+
+def test_shared_resamples_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        resamples_of(10, BootstrapConfig(samples=100)).counts[0, 0] = 2.0
+
+
+def test_columns_of_another_span_are_refused():
+    with pytest.raises(ValueError, match="resamples of 10"):
+        resamples_of(10, BootstrapConfig(samples=100)).sums(np.zeros((9, 1)))
 
 
 def test_series_are_resampled_together():

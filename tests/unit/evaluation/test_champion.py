@@ -9,7 +9,7 @@ import pytest
 from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.candidates import choose_challenger
 from toto_ops.evaluation.champion import against_champion
-from toto_ops.evaluation.gates import champion_criterion
+from toto_ops.evaluation.criteria import champion_criterion
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from toto_ops.evaluation import metrics
-from toto_ops.evaluation.baselines import cash, equal_weight
-from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.simulation.backtest import backtest
-from toto_ops.simulation.rules import TradingRules
 
 RETURNS = np.array([0.10, -0.05, 0.02, -0.03])
 
@@ -33,6 +27,47 @@ def test_volatility_of_a_hand_computed_example():
 def test_sortino_ratio_of_a_hand_computed_example():
     # mean 0.01; squared losses 0.0025 and 0.0009 over four bars
     assert metrics.sortino_ratio(RETURNS, 252) == pytest.approx(0.01 / np.sqrt(0.0034 / 4) * np.sqrt(252))
+
+
+def test_growth_of_a_hand_computed_example():
+    # two years of one bar each: 1.1 * 1.21 = 1.331, a root of 1.1537
+    assert metrics.cagr(np.array([0.10, 0.21]), 1) == pytest.approx(1.331**0.5 - 1)
+
+
+def test_omega_of_a_hand_computed_example():
+    assert metrics.omega_ratio(RETURNS) == pytest.approx(0.12 / 0.08)
+
+
+def test_shape_of_a_hand_computed_example():
+    # mean 1, deviations -1, -1, 2: variance 2, third moment 2, fourth 6
+    series = np.array([0.0, 0.0, 3.0])
+    assert metrics.skew(series) == pytest.approx(2 / 2**1.5)
+    assert metrics.kurtosis(series) == pytest.approx(6 / 4)
+
+
+def test_tail_of_a_hand_computed_example():
+    # 5 % of 40 bars are two: the worst lost 10 %, the second 4 %
+    series = np.concatenate([[-0.10, -0.04, -0.03], np.full(37, 0.01)])
+    assert metrics.value_at_risk(series) == pytest.approx(0.04)
+    assert metrics.expected_shortfall(series) == pytest.approx(0.07)
+
+
+def test_hit_rate_leaves_bars_without_a_move_out():
+    assert metrics.hit_rate(np.array([0.1, 0.0, -0.1, 0.2, 0.0])) == pytest.approx(2 / 3)
+
+
+def test_the_loss_of_everything_is_not_recovered_from():
+    ruin = np.array([0.5, -1.2, 3.0])
+    assert metrics.cagr(ruin, 1) == pytest.approx(-1.0)
+    assert np.isfinite(metrics.log_returns(ruin)).all()
+
+
+def test_drawdowns_of_a_hand_computed_example():
+    # equity 1.2, 0.9, 1.08, 1.2, 1.26: from 1.2 down to 0.9, back at 1.2 after two bars below it
+    returns = np.array([0.2, -0.25, 0.2, 1.2 / 1.08 - 1, 0.05])
+    assert metrics.average_drawdown(returns) == pytest.approx((0.25 + 0.10) / 5)
+    assert metrics.longest_drawdown(np.array([0.2, -0.25, 0.2, 0.2, -0.1])) == 2
+    assert metrics.calmar_ratio(returns, 5) == pytest.approx(0.26 / 0.25)
 
 
 def test_drawdown_of_a_hand_computed_example():
@@ -56,6 +91,10 @@ def test_win_rate_and_profit_factor_of_a_hand_computed_example():
         (lambda series: metrics.sharpe_ratio(series, 252), np.full(50, 0.001)),
         (lambda series: metrics.sharpe_ratio(series, 252), np.array([0.1])),
         (lambda series: metrics.sortino_ratio(series, 252), np.array([0.1, 0.2])),
+        (metrics.omega_ratio, np.array([0.1, 0.2])),
+        (metrics.kurtosis, np.full(9, 0.1)),
+        (metrics.hit_rate, np.zeros(9)),
+        (lambda series: metrics.calmar_ratio(series, 252), np.array([0.1, 0.2])),
         (metrics.win_rate, np.zeros(0)),
         (metrics.profit_factor, np.array([1.0, 2.0])),
     ],
@@ -63,6 +102,10 @@ def test_win_rate_and_profit_factor_of_a_hand_computed_example():
         "Sharpe of a straight line",
         "Sharpe of one bar",
         "Sortino without a loss",
+        "Omega without a loss",
+        "kurtosis of a straight line",
+        "hit rate without a move",
+        "Calmar without a drawdown",
         "win rate without trades",
         "no losing trade",
     ],
@@ -88,46 +131,3 @@ def test_drawdown_agrees_with_a_plain_loop(series):
         peak = max(peak, equity)
         worst = max(worst, 1 - equity / peak)
     assert metrics.max_drawdown(series) == pytest.approx(worst)
-
-
-def test_minimum_detectable_sharpe_of_four_years_is_that_of_one_halved():
-    # (1.6449 + 0.8416) for 5 % one-sided and 80 % power, over one year
-    assert metrics.minimum_detectable_sharpe(252, 252) == pytest.approx(2.4865, abs=1e-3)
-    assert metrics.minimum_detectable_sharpe(1008, 252) == pytest.approx(2.4865 / 2, abs=1e-3)
-
-
-def test_figures_of_a_backtest_are_those_of_its_series(panel_of, universe):
-    panel = panel_of(rows=80)
-    result = backtest(panel, equal_weight(), TradingRules.of(universe).for_baselines())
-    figures = metrics.measure(result, 365, BootstrapConfig(samples=100, block_length=5))
-    assert figures.total_return.value == pytest.approx(result.equity[-1] / result.equity[0] - 1)
-    assert figures.turnover.value == pytest.approx(result.turnover[:-1].mean() * 365)
-    assert figures.fees.value == pytest.approx(result.turnover.sum() * 0.0005, rel=1e-3)
-    assert figures.trades.value == result.trades.sum()
-    assert 0.9 < figures.exposure.value <= 1.001
-    for name in type(figures).model_fields:
-        figure = getattr(figures, name)
-        assert figure.low is None or figure.low <= figure.high, name
-
-
-def test_open_positions_count_towards_the_win_rate(panel_of, universe):
-    result = backtest(panel_of(rows=40), cash(), TradingRules.of(universe))
-    hoarder = replace(result, profits=np.array([1.0, 1.0]), open_profits=np.array([-5.0, -3.0]))
-    figures = metrics.measure(hoarder, 365, BootstrapConfig(samples=100))
-    assert figures.win_rate.value == 0.5
-    assert figures.profit_factor.value == pytest.approx(2 / 8)
-
-
-def test_the_interval_of_a_win_rate_does_not_collapse_for_a_policy_that_trades_rarely(panel_of, universe):
-    result = backtest(panel_of(rows=201), cash(), TradingRules.of(universe))
-    rare = replace(result, profits=np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0]), open_profits=np.zeros(0))
-    figures = metrics.measure(rare, 365, BootstrapConfig(samples=400, block_length=25))
-    assert figures.win_rate.high - figures.win_rate.low > 0.4
-
-
-def test_cash_has_a_return_of_zero_and_no_sharpe_ratio(panel_of, universe):
-    figures = metrics.measure(backtest(panel_of(rows=40), cash(), TradingRules.of(universe)), 365, BootstrapConfig(samples=100))
-    assert figures.total_return.value == 0.0
-    assert figures.sharpe.value is None
-    assert figures.win_rate.value is None
-    assert figures.exposure.value == 0.0

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from toto_ops.evaluation.evidence import Evidence
-from toto_ops.evaluation.metrics import Performance
+from toto_ops.evaluation.figures import FIGURES, measured_interval
+from toto_ops.evaluation.performance import Performance
 from toto_ops.evaluation.report import (
-    FIGURES,
     REPORT_FILE,
     performance_table,
     plot_evidence,
@@ -20,8 +20,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def evidence(judged, candidate, splits) -> Evidence:
+def evidence(judged, candidate, splits, trials_of) -> Evidence:
     return judged(
+        trials=trials_of(3),
         challenger=candidate("bc", accuracy="imitation"),
         champion=candidate("champion", knows_until=splits.validation.until),
         ineligible=[candidate("ppo <b>", contrary=True)],
@@ -47,10 +48,33 @@ def test_the_page_names_every_contestant_gate_and_caveat(evidence):
     html = render_report(evidence)
     for text in (
         *(criterion.name for criterion in evidence.criteria),
-        *("equal weight", "fallback", "cash", "costs x2", "decision lag 2", "breaker off"),
+        *(shown.name for shown in evidence.others if shown.role == "benchmark"),
+        *("fallback", "costs x2", "decision lag 2", "breaker off", "profit factor", "most volatile quarter"),
         *("hindsight", "without adjustment", "trial ledger holds 3 trials", evidence.inputs_hash, evidence.data_hash),
     ):
         assert text in html, text
+
+
+def test_every_measured_criterion_with_an_interval_shows_it(evidence):
+    html = render_report(evidence)
+    with_interval = [row for row in evidence.criteria if row.low is not None]
+    assert len(with_interval) > 5
+    for row in with_interval:
+        assert f"<small>{measured_interval(row)}</small>" in html, row.name
+
+
+def test_a_quarantine_says_what_to_look_for(judged, candidate):
+    html = render_report(judged(challenger=candidate("bc", clairvoyant=True)))
+    assert '<span class="badge quarantined">quarantined</span>' in html
+    assert "look for leakage of the future before anything else" in html
+
+
+def test_evidence_of_the_previous_version_has_a_page_without_what_it_lacks(evidence):
+    empty = dict.fromkeys(("paired", "stress_spans", "targets", "trades"), ())
+    lacking = evidence.model_copy(update=empty | dict.fromkeys(("significance", "overfitting", "plausibility")))
+    html = render_report(lacking)
+    assert "Pair by pair" in render_report(evidence)
+    assert not any(title in html for title in ("Pair by pair", "Targets", "Parts of the test span", "Round trips"))
 
 
 def test_names_from_outside_cannot_become_markup(evidence):

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from tests.unit.features.bar_histories import DAILY, STOCKS, bars_of, random_bars, random_sentiment, real_bars
 from toto_ops.features.compute import FEATURE_SCHEMA, FeatureConfig, compute_features
-from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.storage.hashing import value_hash
 
 CONFIG = FeatureConfig()
 SYMBOLS = ("AA", "BB", "CC")
+FEATURES = tuple(name for name in FEATURE_SCHEMA if name not in ("symbol", "open_time", "close_time", "open", "close"))
+"""Everything that is computed: a feature added to the schema is tested here without further ado."""
 
 
 def market(seed: int = 1) -> pl.DataFrame:
@@ -36,6 +37,10 @@ def rewritten_after(bars: pl.DataFrame, cut) -> pl.DataFrame:
     return bars.with_columns(*prices, volume=pl.when(future).then(0.0).otherwise("volume"))
 
 
+def wild(length: int) -> np.ndarray:
+    return 100 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.1, length)))
+
+
 @pytest.fixture(scope="module")
 def whole() -> pl.DataFrame:
     return features(market(), words())
@@ -54,7 +59,7 @@ def prefixes(cuts: list) -> list[pl.DataFrame]:
     return [features(market().filter(pl.col("close_time") <= cut), words().filter(public <= cut)) for cut in cuts]
 
 
-@pytest.mark.parametrize("feature", MARKET_FEATURES)
+@pytest.mark.parametrize("feature", FEATURES)
 def test_no_feature_reads_the_future(feature: str, whole: pl.DataFrame, cuts: list, prefixes: list[pl.DataFrame]) -> None:
     """Prefix invariance, bit for bit: what was computed then is what is computed now for then."""
     for cut, then in zip(cuts, prefixes, strict=True):
@@ -75,7 +80,7 @@ def test_the_future_does_change_future_features(whole: pl.DataFrame, cuts: list)
     """Otherwise the test above could not fail."""
     changed = features(rewritten_after(market(), cuts[2]), words())
     later = pl.col("close_time") > cuts[2]
-    for feature in ("return_1", "macd_signal", "bollinger_width", "volume_ratio", "data_health"):
+    for feature in set(FEATURES) - {"regime_low", "news_sentiment", "macro_sentiment"}:
         assert not changed.filter(later)[feature].equals(whole.filter(later)[feature], null_equal=True)
 
 
@@ -94,19 +99,22 @@ def test_order_of_the_symbols_is_kept() -> None:
 def test_the_unit_of_the_price_does_not_matter(unit: float) -> None:
     bars = random_bars(5)
     rescaled = bars.with_columns(pl.col("open", "high", "low", "close") * unit)
-    one, other = (features(table).select(MARKET_FEATURES).to_numpy() for table in (bars, rescaled))
+    free = [name for name in FEATURES if name != "traded_value"]
+    one, other = (features(table).select(free).to_numpy() for table in (bars, rescaled))
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_features_are_unknown_until_their_look_back_is_complete() -> None:
     table = features(bars_of("AA", 100 + np.sin(np.arange(120))))
-    known_from = {name: int(table[name].is_not_null().arg_max()) for name in MARKET_FEATURES}
+    known_from = {name: int(table[name].is_not_null().arg_max()) for name in FEATURES}
     assert known_from["return_1"] == 1
     assert known_from["return_20"] == 20
     assert known_from["rsi"] == 14
     assert known_from["macd_signal"] == 33
     assert known_from["bollinger_width"] == known_from["volume_ratio"] == 19
-    assert known_from["regime_low"] == CONFIG.regime.window + CONFIG.regime.minimum_history - 1
+    assert known_from["volatility"] == CONFIG.regime.window
+    assert known_from["traded_value"] == 19
+    assert known_from["trend_bull"] == known_from["regime_low"] == CONFIG.regime.window + CONFIG.regime.minimum_history - 1
     assert known_from["data_health"] == known_from["news_sentiment"] == 0
     for name, first in known_from.items():
         assert table[name].tail(-first).null_count() == 0
@@ -122,7 +130,22 @@ def test_values_stay_in_their_ranges(whole: pl.DataFrame) -> None:
     }
     for name, (low, high) in ranges.items():
         assert whole[name].is_between(low, high).all()
-    assert not whole.select(pl.any_horizontal(pl.col(MARKET_FEATURES).is_infinite().any())).item()
+    assert not whole.select(pl.any_horizontal(pl.col(FEATURES).is_infinite().any())).item()
+
+
+def test_traded_value_is_money_whatever_volume_counts() -> None:
+    bars = bars_of("AA", np.full(30, 4.0), volume=np.full(30, 500.0))
+    in_units = DAILY.model_copy(update={"volume_unit": "base"})
+    in_money = DAILY.model_copy(update={"volume_unit": "quote"})
+    assert compute_features(bars, in_units, None, CONFIG)["traded_value"][-1] == 2000.0
+    assert compute_features(bars, in_money, None, CONFIG)["traded_value"][-1] == 500.0
+
+
+def test_what_is_no_longer_traded_has_no_value_below_zero() -> None:
+    volume = np.concatenate([np.geomspace(1e15, 1e-3, 60), np.zeros(40)])
+    traded = features(bars_of("AA", wild(100), volume))["traded_value"]
+    assert traded.min() >= 0
+    assert traded[-1] == pytest.approx(0.0, abs=1.0)
 
 
 def test_schema_is_the_announced_one(whole: pl.DataFrame) -> None:

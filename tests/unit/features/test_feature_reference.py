@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,19 +12,24 @@ from hypothesis import strategies as st
 
 from tests.unit.features.bar_histories import DAILY, STOCKS, as_lists, as_words, random_bars, random_sentiment, real_bars
 from toto_ops.features import reference
-from toto_ops.features.compute import FeatureConfig, compute_features
-from toto_ops.features.state import MARKET_FEATURES, REGIME_FEATURES, RETURN_LAGS
+from toto_ops.features.compute import FEATURE_SCHEMA, FeatureConfig, compute_features
+from toto_ops.features.regimes import VOLATILITY_FLOOR
+from toto_ops.features.state import REGIME_FEATURES, RETURN_LAGS
+from toto_ops.features.trends import TREND_FEATURES
 from toto_ops.universes import Universe
 
 CONFIG = FeatureConfig()
+FEATURES = tuple(name for name in FEATURE_SCHEMA if name not in ("symbol", "open_time", "close_time", "open", "close"))
 seeds = st.integers(0, 2**32 - 1)
 
 
 def reference_features(bars: pl.DataFrame, sentiment: pl.DataFrame | None, universe: Universe) -> dict[str, list[float | None]]:
-    """Every market feature of one symbol by its definition."""
+    """Every feature of one symbol by its definition."""
     lists = as_lists(bars, universe)
     words = reference.sentiment(lists.close_time, as_words(sentiment) if sentiment is not None else [], CONFIG.sentiment)
     regimes = reference.regime(lists.close, CONFIG.regime)
+    trends = reference.trend(lists.close, CONFIG.trend, CONFIG.regime)
+    volatility = reference.volatility(lists.close, CONFIG.regime.window)
     known = [news is not None or macro is not None for news, macro in words]
     return {
         **{f"return_{lag}": reference.lagged_return(lists.close, lag) for lag in range(1, RETURN_LAGS + 1)},
@@ -34,11 +41,15 @@ def reference_features(bars: pl.DataFrame, sentiment: pl.DataFrame | None, unive
         "data_health": list(reference.data_health(lists, known, CONFIG.health)),
         "news_sentiment": [news or 0.0 for news, _ in words],
         "macro_sentiment": [macro or 0.0 for _, macro in words],
+        **{name: [hot[i] if hot else None for hot in trends] for i, name in enumerate(TREND_FEATURES)},
+        "volatility": volatility,
+        "log_volatility": [None if level is None else math.log(max(level, VOLATILITY_FLOOR)) for level in volatility],
+        "traded_value": reference.traded_value(lists.volume, lists.close, universe.volume_unit),
     }
 
 
 def assert_same(fast: pl.DataFrame, slow: dict[str, list[float | None]]) -> None:
-    assert tuple(slow) == MARKET_FEATURES
+    assert tuple(slow) == FEATURES
     for name, values in slow.items():
         np.testing.assert_allclose(
             fast[name].to_numpy(), np.array(values, dtype=np.float64), rtol=2e-5, atol=2e-6, err_msg=name, equal_nan=True
@@ -72,5 +83,5 @@ def test_random_markets_hold_what_can_go_wrong() -> None:
     together = pl.concat(tables)
     assert together["data_health"].min() < 0.7
     assert (together["volume_ratio"] == 0).any()
-    assert all(together[name].sum() > 50 for name in REGIME_FEATURES)
+    assert all(together[name].sum() > 50 for name in (*REGIME_FEATURES, *TREND_FEATURES))
     assert together["bollinger_width"].max() > 0.5

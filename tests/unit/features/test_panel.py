@@ -65,3 +65,11 @@ def test_a_symbol_whose_last_bars_lie_before_the_cut_has_ended_at_it() -> None:
 def test_a_span_without_bars_is_an_error() -> None:
     with pytest.raises(InsufficientDataError, match="no bar"):
         panel_of([[1] * ROWS], [False]).between(midnight(20), None)
+
+
+def test_a_symbol_whose_market_is_closed_at_the_end_has_not_ended() -> None:
+    """Of two markets of different hours, one has no bar in the last rows; no cut may take that for an end."""
+    around_the_clock, on_weekdays = [1] * ROWS, [1, 1, 1, 1, 0, 0]
+    panel = panel_of([around_the_clock, on_weekdays], [False, False])
+    assert panel.between(None, None).ended.tolist() == [False, False]
+    assert panel.between(midnight(4), midnight(7)).ended.tolist() == [False, False]

@@ -16,7 +16,7 @@ from tests.unit.features.bar_histories import DAILY, STOCKS, bars_of, random_bar
 from toto_ops.errors import BarDataError, InsufficientDataError, StorageError
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.panel import Panel
-from toto_ops.features.panel_builder import build_panel, load_panel, save_panel, states
+from toto_ops.features.panel_builder import ARRAYS, build_panel, load_panel, save_panel, states
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES, STATE_FEATURES
 
 WARM_UP = 79
@@ -92,6 +92,7 @@ def test_a_symbol_is_masked_before_its_look_back_is_complete_while_it_pauses_and
 
 
 def test_masked_cells_hold_no_price_and_no_feature(panel: Panel) -> None:
+    np.testing.assert_array_equal(panel.tradable, panel.mask)
     assert np.isnan(panel.open[~panel.mask]).all()
     assert np.isnan(panel.close[~panel.mask]).all()
     assert not panel.features[~panel.mask].any()
@@ -167,7 +168,8 @@ def test_a_saved_panel_comes_back_as_it_went(panel: Panel, tmp_path) -> None:
     save_panel(panel, tmp_path)
     loaded = load_panel(tmp_path)
     assert (loaded.symbols, loaded.feature_names) == (panel.symbols, panel.feature_names)
-    for name in ("open_time", "close_time", "features", "mask", "open", "close", "ended"):
+    assert loaded.context_names == panel.context_names
+    for name in ARRAYS:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(panel, name))
         assert getattr(loaded, name).dtype == getattr(panel, name).dtype
 
@@ -194,9 +196,37 @@ def of_another_version(folder) -> None:
     (folder / "panel.json").write_text(json.dumps(manifest | {"schema_version": 99}))
 
 
+def as_the_first_version(folder) -> None:
+    """What the release before this one stored: neither context nor volatility nor volume, nor a name for them."""
+    manifest = json.loads((folder / "panel.json").read_text())
+    del manifest["context_names"]
+    (folder / "panel.json").write_text(json.dumps(manifest | {"schema_version": 1}))
+    arrays = load_file(folder / "panel.safetensors")
+    kept = ("open_time", "close_time", "features", "mask", "open", "close", "ended")
+    save_file({name: arrays[name] for name in kept}, folder / "panel.safetensors")
+
+
+def test_a_panel_of_the_first_version_is_read_without_what_it_does_not_know(panel: Panel, tmp_path) -> None:
+    save_panel(panel, tmp_path)
+    as_the_first_version(tmp_path)
+    loaded = load_panel(tmp_path)
+    np.testing.assert_array_equal(loaded.features, panel.features)
+    np.testing.assert_array_equal(loaded.tradable, loaded.mask)
+    assert loaded.context_names == ()
+    assert np.isnan(loaded.volatility).all()
+    assert np.isnan(loaded.traded_value).all()
+
+
 def without_a_tensor(folder) -> None:
     arrays = load_file(folder / "panel.safetensors")
     save_file({name: array for name, array in arrays.items() if name != "mask"}, folder / "panel.safetensors")
+
+
+def without_context(folder) -> None:
+    """A panel of this version that has only the tensors of the first."""
+    manifest = (folder / "panel.json").read_text()
+    as_the_first_version(folder)
+    (folder / "panel.json").write_text(manifest)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +236,7 @@ def without_a_tensor(folder) -> None:
         (of_another_schema, "schema state99/1"),
         (of_another_version, "schema_version 99"),
         (without_a_tensor, "panel holds"),
+        (without_context, "panel holds"),
         (lambda folder: (folder / "panel.json").unlink(), "cannot be read"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toto_ops.errors import BarDataError, ConfigError
-from toto_ops.market.calendars import bar_times, expected_open_times, next_close_after, with_bar_times
+from toto_ops.market.calendars import bar_times, expected_open_times, next_close_after, periods_per_year, with_bar_times
 from toto_ops.market.csv_reader import read_bars_csv
 from toto_ops.market.schema import BAR_SCHEMA, RAW_SCHEMA, VALUE_COLUMNS
 from toto_ops.market.sources import SAMPLE_FOLDER
@@ -36,6 +36,7 @@ NEW_YORK_DAILY = universe("XNYS", "1d")
 NEW_YORK_HOURLY = universe("XNYS", "1h")
 ALWAYS_DAILY = universe("24/7", "1d")
 ALWAYS_HOURLY = universe("24/7", "1h")
+COMBINED_PARTS = {"stocks": NEW_YORK_DAILY, "coins": ALWAYS_DAILY, "more_coins": ALWAYS_DAILY}
 
 
 def at(*moment: int) -> datetime:
@@ -179,3 +180,28 @@ def test_no_bar_closes_between_a_moment_and_its_next_close(traded, moment):
 def test_an_unknown_calendar_is_a_fault_of_the_configuration():
     with pytest.raises(ConfigError, match="'XMARS' does not exist"):
         expected_open_times(universe("XMARS", "1d"), at(2024, 1, 1), at(2024, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("calendar", "bar", "expected", "within"),
+    [
+        ("24/7", "1d", 365.25, 0.0),
+        ("24/7", "4h", 6 * 365.25, 1e-9),
+        ("XNYS", "1d", 251.7, 0.1),  # 5,033 sessions in the twenty years
+        ("XNYS", "1h", 251.7 * 7, 10),  # six and a half hours are seven bars, but for the days that close early
+    ],
+    ids=["coins, daily", "coins, four-hourly", "New York, daily", "New York, hourly"],
+)
+def test_bars_per_year_come_from_the_calendar(calendar: str, bar: str, expected: float, within: float) -> None:
+    unsaid = universe(calendar, bar).model_copy(update={"periods_per_year": None})
+    assert periods_per_year(unsaid) == pytest.approx(expected, abs=within)
+
+
+def test_bars_per_year_that_a_universe_states_are_taken() -> None:
+    assert periods_per_year(NEW_YORK_DAILY) == 252
+
+
+def test_a_combined_universe_has_a_row_for_every_open_of_any_part() -> None:
+    parts = {name: part.model_copy(update={"periods_per_year": None}) for name, part in COMBINED_PARTS.items()}
+    combined = ALWAYS_DAILY.model_copy(update={"periods_per_year": None, "parts": parts})
+    assert periods_per_year(combined) == pytest.approx(365.25 + 251.7, abs=0.2)

@@ -73,6 +73,15 @@ def test_a_system_at_work_has_no_alarm() -> None:
     assert found.model_dump(mode="json")["late"] is False
 
 
+def test_a_quarantined_challenger_is_told_of_and_makes_nothing_late() -> None:
+    quarantined = RETRAINED.model_copy(update={"promoted": False, "challenger_quarantined": True})
+    found = status(universes=(universe(last_retraining=quarantined),))
+    (alarm,) = found.alarms
+    assert "r1 is quarantined: too good to be true" in alarm.problem
+    assert "leakage" in alarm.remedy
+    assert not found.late
+
+
 class TestDaemon:
     def test_silence_in_production_is_late(self) -> None:
         found = status(daemons=(daemon(age=DAEMON_SILENCE.total_seconds() + 1),))

@@ -44,6 +44,7 @@ def manifest_of(policy: Policy) -> PolicyManifest:
         line="checks",
         universe="checks",
         symbols=("AAA", "BBB"),
+        observation_schema=policy.observation_schema(),
         architecture=policy.architecture,
         config={},
         inputs_hash="0" * 16,
@@ -54,7 +55,7 @@ def manifest_of(policy: Policy) -> PolicyManifest:
 
 
 def parts(observation: Observation, accounts: slice, symbols: slice) -> Observation:
-    return Observation(*(tensor[accounts, symbols] for tensor in observation))
+    return Observation(*(tensor[accounts, symbols] for tensor in observation.tensors().values()))
 
 
 def assert_same_decision(found: Decision, expected: Decision) -> None:
@@ -139,7 +140,7 @@ class PolicyChecks:
 
     def test_reordered_symbols_get_reordered_decisions(self, policy: Policy, observation: Observation) -> None:
         order = torch.arange(SYMBOLS).flip(0)
-        reordered = policy.act(Observation(*(tensor[:, order] for tensor in observation)))
+        reordered = policy.act(Observation(*(tensor[:, order] for tensor in observation.tensors().values())))
         assert_same_decision(reordered, Decision(*(tensor[:, order] for tensor in policy.act(observation))))
 
     def test_comes_back_from_storage_to_the_bit(self, policy: Policy, observation: Observation, tmp_path: Path) -> None:

@@ -6,17 +6,16 @@ import torch
 from torch import nn
 
 from toto_ops.evaluation.bootstrap import Estimate
-from toto_ops.evaluation.evidence import (
+from toto_ops.evaluation.evidence import Criterion, Evidence, verdict_of
+from toto_ops.evaluation.findings import (
     ActionShares,
     CandidateResult,
     ChampionComparison,
-    Criterion,
     Curve,
     DirectionalResult,
-    Evidence,
     VolatilityMatching,
 )
-from toto_ops.evaluation.metrics import Performance
+from toto_ops.evaluation.performance import Performance
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.registry.history import incumbent
 from toto_ops.registry.models import Submission
@@ -93,11 +92,20 @@ def evidence(
     champion: str | None = None,
     champion_inputs: str | None = None,
 ) -> Evidence:
-    """Evidence on one gate, passed from a Sharpe ratio of 1.0 on."""
+    """Evidence on one gate, passed from a Sharpe ratio of 1.0 on, and one alarm, raised from 10 on."""
     figure = Estimate(value=sharpe)
     performance = Performance(**dict.fromkeys(Performance.model_fields, figure))
-    passed = sharpe >= 1.0
-    criterion = Criterion(name="Sharpe ratio", required=1.0, relation=">=", measured=sharpe, verdict="pass" if passed else "fail")
+    criteria = (
+        Criterion(name="Sharpe ratio", required=1.0, relation=">=", measured=sharpe, verdict="pass" if sharpe >= 1.0 else "fail"),
+        Criterion(
+            name="Sharpe ratio above equal weight",
+            kind="alarm",
+            required=10.0,
+            relation="<=",
+            measured=sharpe,
+            verdict="pass" if sharpe <= 10.0 else "fail",
+        ),
+    )
 
     def span(first, last):
         return Span(after=START + timedelta(days=first), until=START + timedelta(days=last))
@@ -129,12 +137,19 @@ def evidence(
         imitation=None,
         directional=DirectionalResult(accuracy=Estimate(value=0.55, low=0.51), base_rate=0.5, positions=19),
         stresses=(),
+        stress_spans=(),
+        paired=(),
+        significance=None,
+        overfitting=None,
+        plausibility=None,
+        targets=(),
+        trades=(),
         comparison=ChampionComparison(champion=champion, inputs_hash=champion_inputs, bars=0) if champion else None,
         openings=1,
         trials=3,
         minimum_detectable_sharpe=2.0,
-        criteria=(criterion,),
-        verdict="passed" if passed else "refused",
+        criteria=criteria,
+        verdict=verdict_of(criteria),
         caveats=("chosen with hindsight",),
     )
 

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from tests.unit.registry.registry_samples import LinearPolicy, NaNPolicy, manifest
 from toto_ops.errors import PromotionError
 from toto_ops.features.state import MARKET_FEATURES
-from toto_ops.registry.onnx_export import Parity, check_parity, export_onnx, open_session, random_observation, run_session
+from toto_ops.policies.contract import Policy
+from toto_ops.registry.onnx_export import (
+    Parity,
+    ask_session,
+    check_parity,
+    export_onnx,
+    open_session,
+    random_observation,
+    random_observation_for,
+    run_session,
+)
+from toto_ops.simulation.observation import decide
+from toto_ops.simulation.observation_schema import MARKET, STATE, MarketWidths
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +48,41 @@ def test_file_is_self_contained_and_says_what_it_is(exported):
 def test_accounts_and_symbols_are_free(policy, exported, accounts, symbols):
     observation = random_observation(accounts=accounts, symbols=symbols, seed=3)
     expected = policy.act(observation)
-    got = run_session(open_session(exported), *(tensor.numpy() for tensor in observation))
+    got = run_session(open_session(exported), *(tensor.numpy() for tensor in observation.tensors().values()))
     np.testing.assert_array_equal(got.action, expected.action.numpy())
     np.testing.assert_array_equal(got.hold, expected.hold.numpy())
     np.testing.assert_allclose(got.weight, expected.weight.numpy(), atol=1e-6)
     np.testing.assert_allclose(got.probabilities, expected.probabilities.numpy(), atol=1e-6)
+
+
+class EverythingPolicy(Policy):
+    """Takes every field there is, some per symbol and some per account."""
+
+    kind = "test-everything"
+    inputs = MARKET.fields
+
+    @property
+    def widths(self):
+        return MarketWidths(context=3, embedding=5)
+
+    @property
+    def architecture(self):
+        return {}
+
+    def forward(self, market, account, mask, context, clock, portfolio, allocation, volatility, embedding):  # noqa: PLR0917
+        whole = (clock.sum(-1) * portfolio.sum(-1)).unsqueeze(-1)
+        strength = torch.sigmoid(allocation + volatility + whole + context.sum(-1) + embedding.sum(-1))
+        probabilities = torch.softmax(torch.stack((account[..., 0], market[..., 0], strength), dim=-1), dim=-1)
+        return decide(probabilities.argmax(-1), strength, probabilities, mask, w_max=0.25, may_short=False)
+
+
+def test_inputs_are_named_after_the_fields_a_policy_takes(tmp_path):
+    assert EverythingPolicy.observation_schema() == "market/1"
+    session = open_session(export_onnx(EverythingPolicy(), manifest("u"), tmp_path / "model.onnx"))
+    assert [node.name for node in session.get_inputs()] == list(MARKET.fields)
+    observation = random_observation_for(session, accounts=4, symbols=3, seed=1)
+    expected = EverythingPolicy().act(observation)
+    np.testing.assert_allclose(ask_session(session, observation).strength, expected.strength.numpy(), atol=1e-6)
 
 
 def test_parity_measures_all_unmasked_decisions(policy, exported):
@@ -79,7 +121,7 @@ def test_a_rare_tie_is_accepted_and_a_common_one_is_not():
 @given(seed=st.integers(0, 2**31), accounts=st.integers(1, 6), symbols=st.integers(1, 6))
 @settings(deadline=None, max_examples=25)
 def test_random_observations_stay_in_the_range_of_each_feature(seed, accounts, symbols):
-    market, account, mask = random_observation(accounts=accounts, symbols=symbols, seed=seed)
+    market, account, mask = random_observation(accounts=accounts, symbols=symbols, seed=seed).take(STATE.fields)
     assert (market.shape, account.shape, mask.shape) == ((accounts, symbols, 30), (accounts, symbols, 4), (accounts, symbols))
     columns = dict(zip(MARKET_FEATURES, market.unbind(-1), strict=True))
     assert ((columns["bollinger_width"] > 0) & (columns["volume_ratio"] >= 0) & (columns["volume_ratio"] <= 10)).all()

@@ -101,6 +101,14 @@ def test_a_failed_gate_is_refused_with_what_was_measured(registry, universe):
     assert state(registry, universe) == before
 
 
+def test_what_is_too_good_to_be_true_is_tagged_and_never_promoted(registry, universe):
+    version = offer(registry, universe, 1, sharpe=25.0)
+    assert registry.version(registry.serving_name(universe), version).gates == "quarantined"
+    with pytest.raises(PromotionRefusedError, match=r"quarantined.*Sharpe ratio above equal weight 25\.0.*look for leakage"):
+        promote(registry, universe, version, **SIGNED)
+    assert "champion" not in registry.aliases(registry.serving_name(universe))
+
+
 def test_evidence_altered_after_registration_is_refused(registry, universe):
     version = offer(registry, universe, 1, sharpe=0.4)
     path = Path(registry.version(registry.serving_name(universe), version).source) / "evidence.json"

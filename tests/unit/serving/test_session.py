@@ -37,7 +37,7 @@ def test_the_fallback_answers_until_a_champion_does(registry, fallback):
     session = open_incumbent(registry, "serve")
     assert (session.version.version, session.is_fallback) == (challenger.version, False)
     observation = random_observation(accounts=3, symbols=3, seed=2)
-    decision = session.decide(*(tensor.numpy() for tensor in observation))
+    decision = session.decide(*(tensor.numpy() for tensor in observation.tensors().values()))
     expected = submission("serve").policy.act(observation)
     np.testing.assert_array_equal(decision.action, expected.action.numpy())
     np.testing.assert_allclose(decision.strength, expected.strength.numpy(), atol=1e-6)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -79,14 +80,18 @@ class MarketPath:
 
     def reference_bars(self) -> list[ReferenceBar]:
         panel = self.panel
-        last_bar = [max(np.flatnonzero(panel.mask[:, a]), default=-1) for a in range(len(panel.symbols))]
+        last_bar = [max(np.flatnonzero((panel.mask | panel.tradable)[:, a]), default=-1) for a in range(len(panel.symbols))]
+        unknown = [math.nan] * len(panel.symbols)
         elapsed = np.diff(panel.open_time, prepend=panel.open_time[:1]) / np.timedelta64(1, "D")
         return [
             ReferenceBar(
                 open=panel.open[t].tolist(),
-                tradable=panel.mask[t].tolist(),
+                tradable=panel.tradable[t].tolist(),
                 delisted=[bool(panel.ended[a] and t > last) for a, last in enumerate(last_bar)],
                 elapsed_days=float(elapsed[t]),
+                volatility=panel.volatility[t - 1].tolist() if t else unknown,
+                traded_value=panel.traded_value[t - 1].tolist() if t else unknown,
+                closes=panel.mask[t].tolist(),
             )
             for t in range(panel.rows)
         ]
@@ -101,8 +106,14 @@ def act_from_table(observation: Observation) -> Decision:
     return Decision(weight, hold, action, weight.nan_to_num().abs().clamp(max=1.0), probabilities)
 
 
-def random_path(seed: int, *, rows: int = 40, wildness: float = 0.08, reach: float = 1.0) -> MarketPath:
-    """Prices that gap overnight, symbols that start late, pause and end, weekends, and decisions of every kind."""
+def random_path(
+    seed: int, *, rows: int = 40, wildness: float = 0.08, reach: float = 1.0, several_calendars: bool = False
+) -> MarketPath:
+    """Prices that gap overnight, symbols that start late, pause and end, weekends, and decisions of every kind.
+
+    With several calendars, some bars close in the row after the one they open in. Volatility and volume are unknown at
+    first, and of one symbol in four for ever.
+    """
     rng = np.random.default_rng(seed)
     assets = int(rng.integers(1, 6))
     gaps = rng.normal(0, wildness, (rows, assets)) + rng.choice([0.0, -0.6, 0.6], (rows, assets), p=[0.97, 0.015, 0.015])
@@ -114,19 +125,40 @@ def random_path(seed: int, *, rows: int = 40, wildness: float = 0.08, reach: flo
     ends = np.where(rng.random(assets) < 0.3, rng.integers(rows // 2, rows, assets), rows)
     row = np.arange(rows)[:, None]
     mask &= (row >= starts) & (row < ends)
-    open_[~mask] = np.nan
-    close[~mask] = np.nan
     days = np.cumsum(rng.choice([1, 1, 1, 3, 4], rows))
     open_time = np.datetime64("2024-01-01", "us") + days * np.timedelta64(1, "D")
     weights = rng.uniform(-reach, reach, (rows, assets))
     weights[rng.random((rows, assets)) < 0.15] = 0.0
     weights[(rng.random((rows, assets)) < 0.4) | ~mask] = np.nan
-    return MarketPath.of(make_panel(open_, close, open_time=open_time, ended=ends < rows), weights)
+    known = (row >= starts + 3) & (rng.random(assets) < 0.75)
+    tradable = mask
+    if several_calendars:
+        # Such a bar opens one row earlier than it closes, unless another bar of the symbol closes in between.
+        slow = mask & (rng.random((rows, assets)) < 0.3)
+        slow[1:] &= ~mask[:-1]
+        slow[0] = False
+        tradable = mask & ~slow
+        tradable[:-1] |= slow[1:]
+        open_[:-1][slow[1:]] = open_[1:][slow[1:]]
+    panel = make_panel(np.where(tradable, open_, np.nan), np.where(mask, close, np.nan), open_time=open_time, ended=ends < rows)
+    panel = replace(
+        panel,
+        mask=mask,
+        tradable=tradable,
+        volatility=np.where(known, wildness * rng.uniform(0.5, 2.0, (rows, assets)), np.nan),
+        traded_value=np.where(known, 10 ** rng.uniform(5.0, 7.0, (rows, assets)), np.nan),
+    )
+    return MarketPath.of(panel, weights)
 
 
 random_rules = st.builds(
     make_rules,
     cost_rate=st.sampled_from([0.0, 0.0002, 0.0015, 0.003]),
+    slippage=st.sampled_from([0.0, 0.0, 0.002]),
+    slippage_volatility=st.sampled_from([0.04, 0.1]),
+    impact=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    participation=st.sampled_from([0.1, 1.0, float("inf"), float("inf")]),
+    minimum_trade=st.sampled_from([0.0, 0.0, 10_000.0]),
     margin_rate=st.sampled_from([0.0, 0.0675]),
     short_rate=st.sampled_from([0.0, 0.02]),
     cash_rate=st.sampled_from([0.0, 0.03]),
@@ -140,5 +172,6 @@ random_rules = st.builds(
     breaker_cooldown=st.sampled_from([1, 2, 5]),
     bankruptcy_floor=st.sampled_from([0.0, 0.05, 0.6]),
     decision_lag=st.sampled_from([1, 2, 3]),
+    capital=st.sampled_from([100_000.0, 1_000_000.0]),
 )
 """Rules in every combination; thresholds are round numbers that random prices do not hit exactly."""

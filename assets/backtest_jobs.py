@@ -1,0 +1,79 @@
+"""A job per universe that backtests a model or a strategy, from the launchpad of the UI: what `toto-ops backtest` does."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from assets.metadata import picture, table
+from assets.resources import TotoOps
+from toto_ops.configuration import parse_config
+from toto_ops.universes import Universe
+
+
+class BacktestConfig(dg.Config):
+    """The options of `toto-ops backtest`; days as 2024-01-31, UTC, both included; paths as the Dagster process sees them."""
+
+    symbols: str = Field(default="all", description="`all`, or symbols separated by commas.")
+    strategy_path: str | None = Field(default=None, description="Strategy file of the analysts' ensemble.")
+    start_date: str | None = Field(default=None, description="First day; by default the first that nobody in it knows.")
+    end_date: str | None = Field(default=None, description="Last day; by default the newest.")
+    initial_capital: float | None = Field(default=None, description="Money at the start; by default the universe's capital.")
+    model: str | None = Field(default=None, description="models:/NAME@ALIAS or models:/NAME/VERSION; by default what serves.")
+    select_symbols: int | None = Field(default=None, description="Choose so many symbols on the validation span.")
+    process_data: bool = Field(default=False, description="Validate and process raw CSV files first.")
+    raw_data_dir: str | None = Field(default=None, description="With process_data: folder of <SYMBOL>.csv.")
+    processed_data_dir: str | None = Field(default=None, description="Where processed data go; alone: what was processed there.")
+    report_file: str | None = Field(default=None, description="HTML page; by default <home>/backtests/<universe>/<run>.html.")
+    text_report_file: str | None = Field(default=None, description="The same as text.")
+    trades_file: str | None = Field(default=None, description="CSV of every trade.")
+
+
+_FILES = ("report_file", "text_report_file", "trades_file")
+
+
+def backtest_job(universe: Universe) -> dg.JobDefinition:
+    """The job `<universe>_backtest`, in one process; it changes nothing but the ledger, which counts looks and trials."""
+    op = _backtest_op(universe)
+
+    @dg.job(
+        name=f"{universe.name}_backtest",
+        description=f"Backtest a model of {universe.name} or a strategy file on bars it does not know, and write a report.",
+        executor_def=dg.in_process_executor,
+    )
+    def job() -> None:
+        op()
+
+    return job
+
+
+def _backtest_op(universe: Universe) -> dg.OpDefinition:
+    @dg.op(name=f"{universe.name}_run_backtest", out=dg.Out(dg.Nothing))
+    def backtest(context: dg.OpExecutionContext, config: BacktestConfig, toto: TotoOps) -> None:
+        from toto_ops.evaluation.backtest_report import draw_plots, overview
+        from toto_ops.pipeline.backtest_request import BacktestRequest
+        from toto_ops.pipeline.backtesting import ReportFiles, run_backtest
+
+        project = toto.project()
+        asked = {name: value for name, value in config.model_dump(exclude=set(_FILES)).items() if value is not None}
+        request = parse_config({"universe": universe.name, **asked}, BacktestRequest, Path("run configuration"))
+        page = project.settings.local_root / "backtests" / universe.name / f"{context.run_id}.html"
+        files = ReportFiles(
+            html=Path(config.report_file) if config.report_file else page,
+            text=Path(config.text_report_file) if config.text_report_file else None,
+            trades=Path(config.trades_file) if config.trades_file else None,
+        )
+        done = run_backtest(project, request, files)
+        plots = draw_plots(done.report)
+        context.add_output_metadata(
+            {
+                "report": dg.MetadataValue.path(str(done.files[0])),
+                "contestants": table(overview(done.report)),
+                "equity": picture(plots.equity, "equity"),
+                "drawdown": picture(plots.drawdown, "drawdown"),
+                "symbols": ", ".join(done.report.symbols),
+                "caveats": "\n".join(done.report.caveats),
+            }
+        )
+
+    return backtest

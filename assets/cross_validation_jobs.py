@@ -1,0 +1,55 @@
+"""A job per universe that cross-validates a line, from the launchpad of the UI: what `toto-ops cross-validate` does."""
+
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from assets.metadata import table
+from assets.resources import TotoOps
+from toto_ops.universes import Universe
+
+
+class CrossValidateConfig(dg.Config):
+    """The options of `toto-ops cross-validate`."""
+
+    line: str = Field(default="bc", description="Line of models.")
+    scheme: str = Field(default="walk-forward", description="walk-forward or combinatorial.")
+    folds: int | None = Field(default=None, description="Blocks to cut; 5 by default, 6 for combinatorial.")
+
+
+def cross_validation_job(universe: Universe) -> dg.JobDefinition:
+    """The job `<universe>_cross_validate`, in one process; it changes nothing but the ledger, which counts its trainings."""
+    op = _cross_validate_op(universe)
+
+    @dg.job(
+        name=f"{universe.name}_cross_validate",
+        description=f"Train a line of {universe.name} once per fold and test it on the bars kept from it, never on test bars.",
+        executor_def=dg.in_process_executor,
+    )
+    def job() -> None:
+        op()
+
+    return job
+
+
+def _cross_validate_op(universe: Universe) -> dg.OpDefinition:
+    @dg.op(name=f"{universe.name}_cross_validate_line", out=dg.Out(dg.Nothing))
+    def cross_validate(context: dg.OpExecutionContext, config: CrossValidateConfig, toto: TotoOps) -> None:
+        from toto_ops.evaluation.cross_validation_tables import block_rows, distribution, path_rows
+        from toto_ops.pipeline.cross_validation import cross_validate as run
+        from toto_ops.pipeline.cross_validation import scheme_of
+
+        scheme = scheme_of(config.scheme, config.folds, Path("run configuration"))
+        done = run(toto.project(), universe, config.line, scheme, context.log.info)
+        context.add_output_metadata(
+            {
+                "document": dg.MetadataValue.path(str(done.folder)),
+                "paths": table(path_rows(done.document)),
+                "blocks": table(block_rows(done.document)),
+                "distribution": distribution(done.document),
+                "caveats": "\n".join(done.document.caveats) or "none",
+            }
+        )
+
+    return cross_validate

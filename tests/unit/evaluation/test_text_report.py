@@ -1,0 +1,92 @@
+"""The text says what the page says, in lines a terminal can show."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from toto_ops.evaluation.evidence import Evidence
+from toto_ops.evaluation.figures import FIGURES, measured, required
+from toto_ops.evaluation.statements import belief_statements
+from toto_ops.evaluation.text_report import TEXT_REPORT_FILE, render_text, write_text_report
+from toto_ops.evaluation.text_tables import WIDTH, bullets, document, section, text_table
+
+
+@pytest.fixture(scope="module")
+def evidence(judged, candidate, splits, trials_of) -> Evidence:
+    return judged(
+        trials=trials_of(3),
+        challenger=candidate("bc", accuracy="imitation"),
+        champion=candidate("champion", knows_until=splits.validation.until),
+    )
+
+
+def test_the_first_line_is_the_verdict(evidence):
+    assert render_text(evidence).splitlines()[0] == f"controls: bc is {evidence.verdict}"
+
+
+def test_a_quarantine_says_what_raised_it_and_what_to_look_for(judged, candidate):
+    text = render_text(judged(challenger=candidate("bc", clairvoyant=True)))
+    assert text.startswith("controls: bc is quarantined")
+    assert "look for leakage of the future before anything else" in text
+    assert "Raised by: share of the Sharpe ratio of perfect foresight" in text
+
+
+def test_every_criterion_is_a_line_with_what_was_required_and_measured(evidence):
+    lines = render_text(evidence).splitlines()
+    for row in evidence.criteria:
+        (line,) = [line for line in lines if re.match(re.escape(row.name) + r"  ", line) and line.endswith(row.verdict)]
+        assert required(row) in line
+        assert measured(row) in line
+
+
+def test_every_contestant_figure_pair_and_belief_is_there(evidence):
+    text = render_text(evidence)
+    unwrapped = re.sub(r"\s+", " ", text)
+    assert all(shown.name in text for shown in evidence.candidates)
+    assert all(figure.title in text for figure in FIGURES)
+    assert text.count("volatility-matched equal weight") >= 3
+    assert all(re.sub(r"\s+", " ", statement) in unwrapped for statement in belief_statements(evidence))
+
+
+def test_tables_are_narrow_enough_for_a_terminal_of_140_characters(evidence):
+    assert max(len(line) for line in render_text(evidence).splitlines()) <= 140
+
+
+def test_nothing_undefined_is_written_as_a_number(judged, candidate):
+    text = render_text(judged(challenger=candidate("bc", idle=True)))
+    assert "n/a" in text
+    assert not re.search(r"\b(None|nan|inf)\b", text)
+
+
+def test_it_is_written_beside_the_evidence(evidence, tmp_path):
+    assert write_text_report(evidence, tmp_path) == tmp_path / TEXT_REPORT_FILE
+    assert (tmp_path / TEXT_REPORT_FILE).read_text(encoding="utf-8") == render_text(evidence)
+
+
+def test_a_table_aligns_its_first_column_left_and_the_others_right():
+    table = text_table(("name", "value"), [("a", "1"), ("longer name", "10.5")])
+    assert table.splitlines() == [
+        "name         value",
+        "------------------",
+        "a                1",
+        "longer name   10.5",
+    ]
+
+
+def test_a_row_with_another_number_of_cells_is_refused():
+    with pytest.raises(ValueError, match="2 cells"):
+        text_table(("name", "value"), [("a",)])
+
+
+def test_a_part_without_content_leaves_nothing_behind():
+    assert section("Title", "", "") == ""
+    assert document("one", "", "two") == "one\n\ntwo\n"
+
+
+def test_long_items_are_wrapped_under_their_first_line():
+    first, *more = bullets(["word " * 60]).splitlines()
+    assert first.startswith("- ")
+    assert more
+    assert all(line.startswith("  ") and len(line) <= WIDTH for line in more)

@@ -1,0 +1,98 @@
+"""Environments by name: of the served market of a universe, or of any panel."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+from tests.unit.serving import market_samples
+from tests.unit.simulation.market_paths import make_rules
+from tests.unit.simulation.test_simulator import steady_panel
+from toto_ops.errors import ConfigError, StorageError, SymbolNameError
+from toto_ops.features.panel_builder import save_panel
+from toto_ops.pipeline.environments import MULTI_ASSET, SINGLE_ASSET, register_environments
+from toto_ops.serving.market_view import publish_market
+from toto_ops.simulation.gymnasium_envs import AccountEnv, AccountsEnv
+from toto_ops.storage.store import ArtefactKey, ArtefactStore
+
+PANEL = steady_panel(rows=40, assets=3)
+RULES = make_rules(cost_rate=0.001)
+
+
+@pytest.fixture
+def served_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose universe `crypto` serves the sample market."""
+    monkeypatch.setenv("TOTO_HOME", str(tmp_path))
+    store = ArtefactStore(tmp_path)
+    panel = store.put(ArtefactKey("crypto", "panel"), "inputs", lambda folder: save_panel(market_samples.panel(), folder))
+    publish_market(store, market_samples.snapshot().model_copy(update={"universe": "crypto"}), panel)
+    return tmp_path
+
+
+def test_many_symbols_by_name() -> None:
+    env = gymnasium.make(MULTI_ASSET, panel=PANEL, rules=RULES, schema="state34/1", episode_length=5)
+    observation, _ = env.reset(seed=0)
+    assert isinstance(env.unwrapped, AccountEnv)
+    assert {name: field.shape for name, field in observation.items()} == {"market": (3, 30), "account": (3, 4), "mask": (3,)}
+
+
+def test_one_symbol_by_name() -> None:
+    env = gymnasium.make(SINGLE_ASSET, panel=PANEL, rules=RULES, symbol="S1")
+    assert env.reset(seed=0)[0].shape == (34,)
+
+
+@pytest.mark.parametrize(("name", "choice"), [(MULTI_ASSET, {}), (SINGLE_ASSET, {"symbol": "S2"})], ids=["multi", "single"])
+def test_many_accounts_by_name(name: str, choice: dict[str, str]) -> None:
+    envs = gymnasium.make_vec(
+        name, num_envs=5, vectorization_mode="vector_entry_point", panel=PANEL, rules=RULES, episode_length=5, **choice
+    )
+    assert isinstance(envs.unwrapped, AccountsEnv)
+    observation, _ = envs.reset(seed=0)
+    assert envs.observation_space.contains(observation)
+    assert envs.step(envs.action_space.sample())[1].shape == (5,)
+
+
+def test_the_served_market_of_a_universe(served_home: Path) -> None:
+    env = gymnasium.make(MULTI_ASSET, universe="crypto", symbols=("AAA", "CCC"))
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(observation["market"], market_samples.panel().features[0][[0, 2]])
+    assert env.action_space.shape == (2,)
+
+
+def test_only_bars_of_the_span_asked_for() -> None:
+    tenth_close = PANEL.close_time[9].item().replace(tzinfo=UTC)
+    env = gymnasium.make(MULTI_ASSET, panel=PANEL, rules=RULES, until=tenth_close)
+    env.reset(seed=0)
+    steps = 0
+    while not env.step(np.zeros(3, dtype=np.float32))[3]:
+        steps += 1
+    assert steps + 1 == 9, "from the first of ten closes to the last"
+
+
+def test_a_universe_that_serves_nothing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTO_HOME", str(tmp_path))
+    with pytest.raises(StorageError, match="has no market data to serve from"):
+        gymnasium.make(MULTI_ASSET, universe="crypto")
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"panel": PANEL}, {"universe": "crypto", "panel": PANEL, "rules": RULES}], ids=["nothing", "no-rules", "both"]
+)
+def test_either_a_universe_or_a_panel_with_rules(choice: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="give either `universe`, or `panel` and `rules`"):
+        gymnasium.make(MULTI_ASSET, **choice)
+
+
+def test_a_symbol_the_market_does_not_have_is_refused() -> None:
+    with pytest.raises(SymbolNameError, match="not in the panel"):
+        gymnasium.make(SINGLE_ASSET, panel=PANEL, rules=RULES, symbol="S9")
+
+
+def test_registering_twice_changes_nothing() -> None:
+    before = dict(gymnasium.registry)
+    register_environments()
+    assert dict(gymnasium.registry) == before

@@ -1,0 +1,83 @@
+"""Which bars a backtest may look at: those that closed after everything its contestants know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toto_ops.errors import InsufficientDataError, LookAheadError
+from toto_ops.features.moments import to_aware, to_utc64
+from toto_ops.pipeline.backtest_request import BacktestRequest
+from toto_ops.training.splits import Span
+
+
+def permitted_span(
+    request: BacktestRequest, knowledge: Sequence[tuple[str, datetime | None]], close_time: NDArray[np.datetime64]
+) -> Span:
+    """The bars asked about, open ends filled in.
+
+    Parameters
+    ----------
+    knowledge
+        Who or what takes part, and the latest close that influenced it; None where none did.
+    close_time
+        `[T]` closes of the data, UTC, increasing.
+
+    Raises
+    ------
+    LookAheadError
+        If one of them knows a bar of the span. The earliest permissible first day is named.
+    InsufficientDataError
+        If the span holds fewer than two bars.
+    """
+    known_until = max((moment for _, moment in knowledge if moment is not None), default=None)
+    earliest = first_day_after(known_until, close_time)
+    if earliest is None:
+        raise _nothing_left(knowledge, close_time)
+    span = Span(
+        after=request.after or datetime.combine(earliest, time(0), UTC),
+        until=request.until or to_aware(close_time[-1:])[0],
+    )
+    bars = close_time[(close_time > to_utc64(span.after)) & (close_time <= to_utc64(span.until))]
+    for name, moment in knowledge:
+        if moment is not None and len(bars) and to_utc64(moment) >= bars[0]:
+            raise LookAheadError(
+                f"{name} knows bars up to {moment:%Y-%m-%d %H:%M}, and the first bar asked about closes {_stamp(bars[0])}",
+                where=request.universe,
+                remedy=f"start on {earliest:%Y-%m-%d} at the earliest",
+            )
+    if len(bars) < 2:
+        first, last = to_aware(close_time[[0, -1]])
+        raise InsufficientDataError(
+            f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: no return to measure",
+            where=request.universe,
+            remedy=f"there are bars that close from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, UTC",
+        )
+    return span
+
+
+def first_day_after(moment: datetime | None, close_time: NDArray[np.datetime64]) -> date | None:
+    """The first day from which on every bar closes after `moment`; None if there is none.
+
+    A bar belongs to the day on which it ends, and one that ends at midnight to the day that ended.
+    """
+    days = (close_time.astype("datetime64[us]") - np.timedelta64(1, "us")).astype("datetime64[D]")
+    if moment is not None:
+        known = days[close_time <= to_utc64(moment)]
+        days = days[days > known[-1]] if len(known) else days
+    return days[0].item() if len(days) else None
+
+
+def _nothing_left(knowledge: Sequence[tuple[str, datetime | None]], close_time: NDArray[np.datetime64]) -> LookAheadError:
+    names = ", ".join(f"{name} (up to {moment:%Y-%m-%d %H:%M})" for name, moment in knowledge if moment is not None)
+    return LookAheadError(
+        f"every bar is known: the newest closes {_stamp(close_time[-1])}; known by {names}",
+        remedy="bring in newer bars, or take a model that was trained on earlier ones",
+    )
+
+
+def _stamp(close: np.datetime64) -> str:
+    return f"{close.astype('datetime64[m]').item():%Y-%m-%d %H:%M}"

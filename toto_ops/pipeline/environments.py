@@ -1,0 +1,152 @@
+"""Gymnasium environments by name: importing this module registers them.
+
+`gymnasium.make("toto_ops/MultiAsset-v0", universe="stocks")` trades the served market of a universe, the one in `TOTO_HOME`,
+under its own rules; `panel=` and `rules=` in its place trade any other. `gymnasium.make_vec` makes many accounts of it.
+The name may bring this module along: `toto_ops.pipeline.environments:toto_ops/MultiAsset-v0`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import gymnasium
+import torch
+
+from toto_ops.configuration import Settings
+from toto_ops.errors import ConfigError
+from toto_ops.features.panel import Panel
+from toto_ops.features.panel_columns import panel_of_symbols
+from toto_ops.pipeline.project import Project
+from toto_ops.serving.market_view import read_market
+from toto_ops.simulation.episodes import Episodes
+from toto_ops.simulation.gymnasium_envs import AccountEnv, AccountsEnv, FieldsView, StateView, View
+from toto_ops.simulation.market_tensors import MarketTensors
+from toto_ops.simulation.observation_schema import MARKET, observation_schema
+from toto_ops.simulation.rewards import LOG_RETURN, RewardConfig
+from toto_ops.simulation.rules import TradingRules
+from toto_ops.simulation.simulator import MarketSimulator
+
+MULTI_ASSET = "toto_ops/MultiAsset-v0"
+"""All symbols of a market, observed as a dictionary by schema."""
+
+SINGLE_ASSET = "toto_ops/SingleAsset-v0"
+"""One symbol, observed as the flat 34-feature state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSettings:
+    """What an environment trades: the keyword arguments of `gymnasium.make`.
+
+    Attributes
+    ----------
+    universe
+        The served market of this universe, under its rules; or
+    panel, rules
+        any bars, under any rules.
+    symbols
+        Only these; None: all of them.
+    after, until
+        Only bars that close after the one and by the other, for instance those of the train span; open ends where None.
+    episode_length
+        Steps, from a random row; None: the whole span, from its first.
+    reward
+        What is rewarded.
+    initial_capital
+        Money of an account that begins.
+    """
+
+    universe: str | None = None
+    panel: Panel | None = None
+    rules: TradingRules | None = None
+    symbols: tuple[str, ...] | None = None
+    after: datetime | None = None
+    until: datetime | None = None
+    episode_length: int | None = None
+    reward: RewardConfig = LOG_RETURN
+    initial_capital: float = 1.0
+
+    def market(self) -> tuple[MarketTensors, TradingRules]:
+        """The bars and the rules.
+
+        Raises
+        ------
+        ConfigError
+            Unless there is either a universe or a panel with rules.
+        StorageError
+            If nothing of the universe is served yet.
+        InsufficientDataError
+            If no bar is left.
+        """
+        panel, rules = self._source()
+        if self.symbols is not None:
+            panel = panel_of_symbols(panel, self.symbols)
+        return MarketTensors.of(panel.between(self.after, self.until), torch.float32), rules
+
+    def simulator(self, market: MarketTensors, rules: TradingRules, accounts: int, view: View) -> MarketSimulator:
+        """Accounts that see what `view` needs."""
+        return MarketSimulator(
+            market,
+            rules,
+            accounts,
+            episodes=Episodes(self.episode_length),
+            reward=self.reward,
+            schema=view.schema,
+            initial_capital=self.initial_capital,
+        )
+
+    def _source(self) -> tuple[Panel, TradingRules]:
+        if self.universe is None and self.panel is not None and self.rules is not None:
+            return self.panel, self.rules
+        if self.universe is None or self.panel is not None or self.rules is not None:
+            raise ConfigError("an environment needs a market", remedy="give either `universe`, or `panel` and `rules`")
+        project = Project(Settings())
+        return read_market(project.store, self.universe).panel, TradingRules.of(project.universe(self.universe))
+
+
+def multi_asset(*, schema: str = MARKET.name, **settings: Any) -> AccountEnv:
+    """One account over all symbols of a market; `settings` are `EnvironmentSettings`."""
+    market, rules, view, chosen = _multi_asset(schema, settings)
+    return AccountEnv(chosen.simulator(market, rules, 1, view), view)
+
+
+def multi_asset_vector(num_envs: int = 1, *, schema: str = MARKET.name, **settings: Any) -> AccountsEnv:
+    """Many accounts over all symbols of a market; `settings` are `EnvironmentSettings`."""
+    market, rules, view, chosen = _multi_asset(schema, settings)
+    return AccountsEnv(chosen.simulator(market, rules, num_envs, view), view)
+
+
+def single_asset(*, symbol: str | None = None, **settings: Any) -> AccountEnv:
+    """One account on one symbol, which is named unless the market has no other; `settings` are `EnvironmentSettings`."""
+    market, rules, view, chosen = _single_asset(symbol, settings)
+    return AccountEnv(chosen.simulator(market, rules, 1, view), view)
+
+
+def single_asset_vector(num_envs: int = 1, *, symbol: str | None = None, **settings: Any) -> AccountsEnv:
+    """Many accounts on one symbol; `settings` are `EnvironmentSettings`."""
+    market, rules, view, chosen = _single_asset(symbol, settings)
+    return AccountsEnv(chosen.simulator(market, rules, num_envs, view), view)
+
+
+def register_environments() -> None:
+    """Make the names known to Gymnasium; those it knows already are left as they are."""
+    for name, maker in ((MULTI_ASSET, multi_asset), (SINGLE_ASSET, single_asset)):
+        if name not in gymnasium.registry:
+            entry_point = f"{__name__}:{maker.__name__}"
+            gymnasium.register(name, entry_point=entry_point, vector_entry_point=f"{entry_point}_vector")
+
+
+def _multi_asset(schema: str, settings: dict[str, Any]) -> tuple[MarketTensors, TradingRules, View, EnvironmentSettings]:
+    chosen = EnvironmentSettings(**settings)
+    market, rules = chosen.market()
+    return market, rules, FieldsView(observation_schema(schema), market), chosen
+
+
+def _single_asset(symbol: str | None, settings: dict[str, Any]) -> tuple[MarketTensors, TradingRules, View, EnvironmentSettings]:
+    chosen = EnvironmentSettings(**settings, symbols=None if symbol is None else (symbol,))
+    market, rules = chosen.market()
+    return market, rules, StateView(market), chosen
+
+
+register_environments()
