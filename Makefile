@@ -54,6 +54,8 @@ bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
 	@# gym-trading-env pins a Flask and a ccxt years old for its renderer: only the environment itself is wanted here.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'gym-trading-env==0.3.5'
 	$(BIN)/python tests/benchmarks/bench_features.py
+	$(BIN)/python tests/benchmarks/bench_evaluation.py
+	$(BIN)/python tests/benchmarks/bench_simulation.py
 	$(BIN)/python tests/benchmarks/bench_operations.py
 	$(BIN)/python tests/benchmarks/bench_retention.py
 

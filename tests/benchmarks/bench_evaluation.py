@@ -171,18 +171,14 @@ def compare(repeats: int) -> list[Measured]:
     def contest() -> object:
         return hold_contest(panel, splits.test, policies, rules, periods_per_year=365.0)
 
-    def apart(work: Callable[[], object]) -> Callable[[], object]:
-        def run() -> object:
-            with patch("toto_ops.evaluation.contest.run_backtests", one_after_the_other):
-                return work()
-
-        return run
+    def judgement_apart() -> object:
+        with patch("toto_ops.evaluation.contest.run_backtests", one_after_the_other):
+            return judgement()
 
     return [
         measure("judgement, one pass", judgement, repeats),
         measure("its backtests alone, one pass", contest, repeats),
-        measure("judgement, one after the other", apart(judgement), 1),
-        measure("its backtests alone, one after the other", apart(contest), 1),
+        measure("judgement, one backtest after the other", judgement_apart, 1),
     ]
 
 

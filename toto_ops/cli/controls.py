@@ -69,7 +69,7 @@ def _unseen(_outcome: ControlOutcome, _done: int, _total: int) -> None:
 def _print(summary: ControlsSummary) -> None:
     OUT.print(
         f"line [bold]{summary.line}[/], profile [bold]{summary.profile}[/], rules and gates of {', '.join(summary.universes)}, "
-        f"{summary.bars} bars a market, seed {summary.seed}, {summary.seconds_per_market:.1f} s a market",
+        f"seed {summary.seed}, {summary.seconds_per_market:.1f} s a market",
         highlight=False,
     )
     if summary.null is not None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from toto_ops.configuration import StrictModel, VersionedModel
+from toto_ops.configuration import StrictModel
 from toto_ops.evaluation.findings import Curve, StressResult, SymbolTrades
 from toto_ops.evaluation.paired import PairedDifference
 from toto_ops.evaluation.performance import Performance
@@ -168,8 +168,8 @@ class LeftOut(StrictModel):
     why: str
 
 
-class BacktestReport(VersionedModel):
-    """One backtest.
+class BacktestReport(StrictModel):
+    """One backtest. It is written into reports and never read back by a later release, and so has no schema version.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from toto_ops.evaluation.backtest_document import BacktestReport, MonthlyReturns, SelectionFindings, SubjectTrades, TradeRow
-from toto_ops.evaluation.figures import FIGURES, cell, count, optional, percent, ratio
+from toto_ops.evaluation.figures import COMPARED, COMPARED_WITH_INTERVAL, FIGURES, cell, count, optional, percent, ratio
 from toto_ops.evaluation.line_plots import Line, Style, draw_lines
 from toto_ops.evaluation.performance import Performance
 from toto_ops.evaluation.report import page_environment
@@ -53,6 +53,7 @@ def render_html(report: BacktestReport) -> str:
     return environment.get_template(_TEMPLATE).render(
         report=report,
         figures=FIGURES,
+        compared=(*COMPARED_WITH_INTERVAL, *COMPARED),
         plots=draw_plots(report),
         beliefs=belief(report),
         months=MONTHS,

@@ -73,7 +73,7 @@ def choose_challenger(candidates: Sequence[Candidate], panel: Panel, universe: U
     if not candidates:
         raise InsufficientDataError("there is no candidate to choose a challenger from", remedy="train at least one line")
     validation = panel.between(splits.validation.after, splits.validation.until)
-    rules, years = TradingRules.of(universe), periods_per_year(universe)
+    rules, years = TradingRules.of(universe, panel.parts), periods_per_year(universe)
     results = run_backtests(validation, [candidate.entrant(rules) for candidate in candidates])
     sharpes = [float(sharpe_ratio(result.returns, years)) for result in results]
 

@@ -10,6 +10,7 @@ from toto_ops.evaluation.candidates import Candidate
 from toto_ops.evaluation.findings import ChampionComparison
 from toto_ops.evaluation.gates import GateConfig
 from toto_ops.evaluation.metrics import sharpe_ratio
+from toto_ops.evaluation.paired import paired_differences
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
 from toto_ops.market.calendars import periods_per_year
@@ -39,13 +40,15 @@ def against_champion(
     bars = max(int(unseen.sum()) - 1, 0)
     if bars < gates.champion.minimum_bars:
         return ChampionComparison(champion=champion.name, inputs_hash=champion.manifest.inputs_hash, bars=bars)
-    span, rules = panel.take(unseen), TradingRules.of(universe)
+    span, rules = panel.take(unseen), TradingRules.of(universe, panel.parts)
     ours, theirs = (result.returns for result in run_backtests(span, [challenger.entrant(rules), champion.entrant(rules)]))
+    years = periods_per_year(universe)
     config = gates.bootstrap.model_copy(update={"level": gates.champion.level})
+    (paired,) = paired_differences(ours, {f"champion {champion.name}": theirs}, periods_per_year=years, config=gates.bootstrap)
 
     def sharpe(returns: NDArray[np.float64]) -> NDArray[np.float64]:
         # One that stands still earns nothing at no risk. Undefined, it could never be shown to be worse, nor be replaced.
-        return np.nan_to_num(sharpe_ratio(returns, periods_per_year(universe)), nan=0.0)
+        return np.nan_to_num(sharpe_ratio(returns, years), nan=0.0)
 
     return ChampionComparison(
         champion=champion.name,
@@ -54,4 +57,5 @@ def against_champion(
         challenger_sharpe=block_estimate(sharpe, (ours,), config),
         champion_sharpe=block_estimate(sharpe, (theirs,), config),
         difference=paired_difference(sharpe, ours, theirs, config),
+        paired=paired,
     )

@@ -184,6 +184,12 @@ class Evidence(VersionedModel):
         """The challenger, then everything it is shown beside."""
         return (self.challenger, *self.others)
 
+    @property
+    def pairs(self) -> tuple[PairedDifference, ...]:
+        """The challenger minus everybody else: the champion, on bars that neither has seen, then the others on the test span."""
+        champion = self.comparison.paired if self.comparison else None
+        return (*((champion,) if champion else ()), *self.paired)
+
     def stress(self, name: StressName) -> Performance:
         """The challenger's figures with one condition changed."""
         return next(stress.performance for stress in self.stresses if stress.name == name)

@@ -31,22 +31,22 @@ class Figure:
 
 def percent(value: float) -> str:
     """Percent with one decimal."""
-    return f"{value:,.1%}"
+    return f"{value:z,.1%}"
 
 
 def fine_percent(value: float) -> str:
     """Percent with two decimals."""
-    return f"{value:,.2%}"
+    return f"{value:z,.2%}"
 
 
 def ratio(value: float) -> str:
     """A number with two decimals."""
-    return f"{value:,.2f}"
+    return f"{value:z,.2f}"
 
 
 def count(value: float) -> str:
     """A whole number."""
-    return f"{value:,.0f}"
+    return f"{value:z,.0f}"
 
 
 WRITERS: Mapping[Unit, Writer] = {"percent": percent, "ratio": ratio, "count": count}

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from toto_ops.configuration import StrictModel
 from toto_ops.evaluation.bootstrap import Estimate
+from toto_ops.evaluation.paired import PairedDifference
 from toto_ops.evaluation.performance import Performance
 
 Unit = Literal["ratio", "percent", "count"]
@@ -107,7 +108,11 @@ class ChampionComparison(StrictModel):
     bars
         Returns compared.
     difference
-        Sharpe ratio of the challenger minus the champion's, paired block bootstrap; None with too few bars.
+        Sharpe ratio of the challenger minus the champion's, paired block bootstrap, at the level of the gate; None with too
+        few bars.
+    paired
+        The same with the difference of growth, at the level of the report; None with too few bars and in evidence of earlier
+        versions.
     """
 
     champion: str
@@ -116,6 +121,7 @@ class ChampionComparison(StrictModel):
     challenger_sharpe: Estimate | None = None
     champion_sharpe: Estimate | None = None
     difference: Estimate | None = None
+    paired: PairedDifference | None = None
 
 
 class Plausibility(StrictModel):

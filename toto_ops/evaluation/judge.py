@@ -113,7 +113,7 @@ def judge(
     InsufficientDataError
         If a span holds no bars, or the teacher of a line that imitates decides nothing on one of them.
     """
-    test, rules, years = _bars(panel, splits.test), TradingRules.of(universe), periods_per_year(universe)
+    test, rules, years = _bars(panel, splits.test), TradingRules.of(universe, panel.parts), periods_per_year(universe)
     everyone = (challenger, fallback, *ineligible)
     refuse_look_ahead(test, everyone)
     policies = {candidate.name: candidate.policy for candidate in everyone}

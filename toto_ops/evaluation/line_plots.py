@@ -44,6 +44,7 @@ def draw_lines(lines: Sequence[Line], label: str, scale: Scale = "linear") -> by
     label
         Of the vertical axis.
     """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
@@ -67,6 +68,9 @@ def draw_lines(lines: Sequence[Line], label: str, scale: Scale = "linear") -> by
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if scale == "percent":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    dates = AutoDateLocator(maxticks=10)  # type: ignore[no-untyped-call] # matplotlib has few annotations
+    axes.xaxis.set_major_locator(dates)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))  # type: ignore[no-untyped-call]
     axes.set_ylabel(label)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)

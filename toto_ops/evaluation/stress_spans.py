@@ -164,8 +164,8 @@ def _worst_months(open_time: NDArray[np.datetime64], market: Array) -> NDArray[n
     months = open_time.astype("datetime64[M]")
     names = np.unique(months)
     fall = np.array([float(max_drawdown(market[months == month])) for month in names])
-    worst = names[np.argsort(-fall, kind="stable")[:WORST_MONTHS]]
-    return np.isin(months, worst[fall[np.argsort(-fall, kind="stable")[:WORST_MONTHS]] > 0])
+    worst = np.argsort(-fall, kind="stable")[:WORST_MONTHS]
+    return np.isin(months, names[worst[fall[worst] > 0]])
 
 
 def _most_volatile(market: Array) -> NDArray[np.bool_]:
@@ -183,7 +183,7 @@ def _regimes(panel: Panel, names: tuple[str, ...]) -> dict[str, NDArray[np.bool_
 
     The return from open `t` to open `t + 1` belongs to the regime known at the close of row `t - 1`.
     """
-    carried = {**dict(zip(panel.feature_names, np.moveaxis(panel.features, -1, 0), strict=True))}
+    carried = dict(zip(panel.feature_names, np.moveaxis(panel.features, -1, 0), strict=True))
     carried |= dict(zip(panel.context_names, np.moveaxis(panel.context, -1, 0), strict=True))
     if any(name not in carried for name in names):
         return {}

@@ -53,7 +53,7 @@ def render_text(evidence: Evidence) -> str:
             "The challenger under stress", performance_table({stress.name: stress.performance for stress in evidence.stresses})
         ),
         section("Parts of the test span", stress_span_table(evidence.stress_spans)),
-        section("Challenger minus contestant, on the same resampled bars", paired_table(evidence.paired)),
+        section("Challenger minus contestant, on the same resampled bars", paired_table(evidence.pairs)),
         section("Targets", target_table(evidence.targets)),
         section("Round trips of the challenger", trades_table(evidence.trades)),
         section("Accuracy", bullets(accuracy_statements(evidence))),

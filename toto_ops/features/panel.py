@@ -53,6 +53,8 @@ class Panel:
     traded_value
         `[T, A]` float64: money usually traded in one bar, as known at `close_time[t]`, carried likewise; NaN where
         unknown.
+    parts
+        `A` names of the universes the symbols come from, in a combined universe; else none.
     """
 
     symbols: tuple[str, ...]
@@ -69,6 +71,7 @@ class Panel:
     context: NDArray[np.float32]
     volatility: NDArray[np.float64]
     traded_value: NDArray[np.float64]
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def of_prices(
@@ -117,7 +120,7 @@ class Panel:
             "traded_value": (rows, assets),
         }
         wrong = {name: getattr(self, name).shape for name, shape in expected.items() if getattr(self, name).shape != shape}
-        if wrong or len(self.symbols) != assets:
+        if wrong or len(self.symbols) != assets or len(self.parts) not in {0, assets}:
             raise ValueError(f"panel of {rows} bars and {assets} symbols has fields of other shapes: {wrong}")
 
     @property

@@ -35,6 +35,7 @@ class PanelManifest(VersionedModel):
     feature_names: tuple[str, ...]
     context_names: tuple[str, ...]
     state_schema: str
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +125,11 @@ def save_panel(panel: Panel, folder: Path) -> None:
     arrays = {name: np.ascontiguousarray(getattr(panel, name)) for name in ARRAYS}
     moments = {name: arrays[name].astype("datetime64[us]").view(np.int64) for name in ("open_time", "close_time")}
     manifest = PanelManifest(
-        symbols=panel.symbols, feature_names=panel.feature_names, context_names=panel.context_names, state_schema=STATE_SCHEMA
+        symbols=panel.symbols,
+        feature_names=panel.feature_names,
+        context_names=panel.context_names,
+        state_schema=STATE_SCHEMA,
+        parts=panel.parts,
     )
     save_file(arrays | moments, folder / TENSORS)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
@@ -152,7 +157,7 @@ def load_panel(folder: Path) -> Panel:
     moments = {name: arrays[name].view("datetime64[us]") for name in ("open_time", "close_time") if name in arrays}
     fields: dict[str, Any] = {"symbols": manifest.symbols, "feature_names": manifest.feature_names, **(arrays | moments)}
     if set(arrays) == set(ARRAYS):
-        return Panel(context_names=manifest.context_names, **fields)
+        return Panel(context_names=manifest.context_names, parts=manifest.parts, **fields)
     if set(arrays) == set(PRICE_ARRAYS) and not manifest.context_names:
         return Panel.of_prices(**fields)
     raise StorageError(f"panel holds {sorted(arrays)}, not {sorted(ARRAYS)}", where=str(folder), remedy=remedy)

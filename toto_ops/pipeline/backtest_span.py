@@ -13,6 +13,9 @@ from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.training.splits import Span
 
+MINIMUM_BARS = 3
+"""Two returns: one alone has no volatility."""
+
 
 def permitted_span(
     request: BacktestRequest, knowledge: Sequence[tuple[str, datetime | None]], close_time: NDArray[np.datetime64]
@@ -31,7 +34,7 @@ def permitted_span(
     LookAheadError
         If one of them knows a bar of the span. The earliest permissible first day is named.
     InsufficientDataError
-        If the span holds fewer than two bars.
+        If the span holds fewer than `MINIMUM_BARS`.
     """
     known_until = max((moment for _, moment in knowledge if moment is not None), default=None)
     earliest = first_day_after(known_until, close_time)
@@ -49,10 +52,10 @@ def permitted_span(
                 where=request.universe,
                 remedy=f"start on {earliest:%Y-%m-%d} at the earliest",
             )
-    if len(bars) < 2:
+    if len(bars) < MINIMUM_BARS:
         first, last = to_aware(close_time[[0, -1]])
         raise InsufficientDataError(
-            f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: no return to measure",
+            f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: too few",
             where=request.universe,
             remedy=f"there are bars that close from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, UTC",
         )

@@ -200,7 +200,7 @@ def _summary(
         line=request.line,
         profile=request.profile,
         universes=universes,
-        bars=BARS,
+        bars=dict(BARS),
         code=_code(),
         configuration=_configuration(project, universes),
         seconds_per_market=round(sum(outcome.seconds for outcome in outcomes) / max(len(outcomes), 1), 3),

@@ -80,8 +80,6 @@ class EnvironmentSettings:
             If no bar is left.
         """
         panel, rules = self._source()
-        if self.symbols is not None:
-            panel = panel_of_symbols(panel, self.symbols)
         return MarketTensors.of(panel.between(self.after, self.until), torch.float32), rules
 
     def simulator(self, market: MarketTensors, rules: TradingRules, accounts: int, view: View) -> MarketSimulator:
@@ -98,11 +96,15 @@ class EnvironmentSettings:
 
     def _source(self) -> tuple[Panel, TradingRules]:
         if self.universe is None and self.panel is not None and self.rules is not None:
-            return self.panel, self.rules
+            return self._chosen(self.panel), self.rules
         if self.universe is None or self.panel is not None or self.rules is not None:
             raise ConfigError("an environment needs a market", remedy="give either `universe`, or `panel` and `rules`")
         project = Project(Settings())
-        return read_market(project.store, self.universe).panel, TradingRules.of(project.universe(self.universe))
+        panel = self._chosen(read_market(project.store, self.universe).panel)
+        return panel, TradingRules.of(project.universe(self.universe), panel.parts)
+
+    def _chosen(self, panel: Panel) -> Panel:
+        return panel if self.symbols is None else panel_of_symbols(panel, self.symbols)
 
 
 def multi_asset(*, schema: str = MARKET.name, **settings: Any) -> AccountEnv:

@@ -53,7 +53,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contestants:
     """Who stands in one judgement."""
 
     challenger: Candidate
@@ -92,8 +92,8 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
 
     def write(folder: Path) -> None:
         others = tuple(candidate for candidate in candidates if candidate is not challenger)
-        contest = Contest(challenger, others, champion)
-        evidence = _judge(project, retraining, universe, Bars(panel, splits), contest)
+        contestants = Contestants(challenger, others, champion)
+        evidence = _judge(project, retraining, universe, Bars(panel, splits), contestants)
         write_evidence(evidence, folder)
         write_report(evidence, folder)
         write_text_report(evidence, folder)
@@ -170,13 +170,13 @@ def _candidate(retraining: Retraining, line_name: str) -> Candidate:
     return Candidate(policy, manifest, line(line_name).accuracy)
 
 
-def _judge(project: Project, retraining: Retraining, universe: Universe, bars: Bars, contest: Contest) -> Evidence:
+def _judge(project: Project, retraining: Retraining, universe: Universe, bars: Bars, contestants: Contestants) -> Evidence:
     from toto_ops.evaluation.judge import Circumstances, judge
     from toto_ops.training.ledger import TrialLedger
 
     panel, splits = bars.panel, bars.splits
     ledger = TrialLedger(retraining.store, universe.name)
-    _log_opening(ledger, retraining, contest.challenger.manifest, splits)
+    _log_opening(ledger, retraining, contestants.challenger.manifest, splits)
     circumstances = Circumstances(
         retrain_id=retraining.retrain_id,
         as_of=retraining.as_of,
@@ -190,10 +190,10 @@ def _judge(project: Project, retraining: Retraining, universe: Universe, bars: B
         splits,
         project.gates(universe),
         circumstances,
-        challenger=contest.challenger,
+        challenger=contestants.challenger,
         fallback=fallback_candidate(project, retraining, universe, panel, splits),
-        champion=contest.champion,
-        ineligible=contest.ineligible,
+        champion=contestants.champion,
+        ineligible=contestants.ineligible,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -94,11 +94,14 @@ def make_panel(project: Project, retraining: Retraining, universe: Universe) -> 
     correlation = CorrelationConfig()
     calendars = {symbol: part.calendar for symbol, part in _parts(snapshot, universe).items()}
     contents = {symbol: ref.content_hash for symbol, ref in refs.items()}
-    inputs = value_hash({"features": contents, "correlation": correlation, "calendars": calendars, "version": PANEL_VERSION})
+    parts = tuple(name for symbol in snapshot.symbols if (name := snapshot.entry(symbol).part) is not None)
+    inputs = value_hash(
+        {"features": contents, "correlation": correlation, "calendars": calendars, "parts": parts, "version": PANEL_VERSION}
+    )
 
     def write(folder: Path) -> None:
         tables = [pl.read_parquet(store.local_folder(ref) / FEATURES_FILE) for ref in refs.values()]
-        save_panel(build_panel(pl.concat(tables), snapshot.symbols, correlation, calendars), folder)
+        save_panel(replace(build_panel(pl.concat(tables), snapshot.symbols, correlation, calendars), parts=parts), folder)
 
     ref, reused = store.get_or_make(retraining.key("panel"), inputs, write)
     retraining.record(ref)

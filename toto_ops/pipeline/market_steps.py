@@ -79,7 +79,12 @@ class Coverage:
 
 
 def default_as_of(universe: Universe) -> datetime:
-    """The moment a retraining stands at unless told otherwise: now, or the newest close of the bundled sample."""
+    """The moment a retraining stands at unless told otherwise: now, or the newest close of the bundled sample.
+
+    Samples that are combined end at different times: the first of these is the last moment at which all of them trade.
+    """
+    if universe.is_sample and universe.parts:
+        return min(default_as_of(part) for part in universe.parts.values())
     if universe.is_sample:
         source = open_source(universe)
         return newest_close(source, universe, universe_symbols(universe, source))

@@ -60,7 +60,7 @@ def make_decisions(project: Project, retraining: Retraining, universe: Universe)
         from toto_ops.analysts.ensemble import EnsemblePolicy
         from toto_ops.simulation.rules import TradingRules
 
-        rules = TradingRules.of(universe)
+        rules = TradingRules.of(universe, panel.parts)
         histories = record_decisions(panel, EnsemblePolicy.of(project.strategy, rules), rules)
         for symbol, history in histories.items():
 
@@ -118,4 +118,10 @@ def _write_summary(folder: Path, action: pl.Series, strength: pl.Series) -> None
 
 def money_settings(universe: Universe) -> dict[str, object]:
     """What of a universe decides how money moves."""
-    return {"costs": universe.costs, "limits": universe.limits, "rates": universe.rates, "decision_lag": universe.decision_lag}
+    return {
+        "costs": {name: part.costs for name, part in universe.parts.items()} or universe.costs,
+        "limits": universe.limits,
+        "rates": universe.rates,
+        "decision_lag": universe.decision_lag,
+        "capital": universe.capital,
+    }

@@ -106,7 +106,7 @@ def training_inputs(
         panel=panel.between(None, known.until),
         datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
         splits=splits,
-        rules=TradingRules.of(universe),
+        rules=TradingRules.of(universe, panel.parts),
         periods_per_year=periods_per_year(universe),
         ledger=TrialLedger(retraining.store, universe.name),
         data_hash=snapshot_of(project, retraining, universe).data_hash,

@@ -237,7 +237,7 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     value = state.units * state.mark
     worth = state.cash + total(value)
     bankrupt = state.bankrupt | (worth <= state.initial * rules.bankruptcy_floor)
-    peak, cooldown, flat = _breaker(state, worth.detach(), rules)
+    peak, cooldown, flat = _breaker(state, worth.detach(), bankrupt, rules)
     holdings = Holdings(
         value=value,
         worth=worth,
@@ -291,13 +291,14 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return hard.detach() + (soft - soft.detach()) if soft.requires_grad else hard
 
 
-def _breaker(state: PortfolioState, worth: Tensor, rules: TradingRules) -> tuple[Tensor, Tensor, Tensor]:
+def _breaker(state: PortfolioState, worth: Tensor, bankrupt: Tensor, rules: TradingRules) -> tuple[Tensor, Tensor, Tensor]:
     """Peak, cooldown and whether each account must be flat at this bar, all `[B]`."""
     peak = torch.maximum(state.peak, worth)
     if not in_force(rules.max_drawdown):
         return peak, state.cooldown, torch.zeros_like(state.bankrupt)
     cooling = state.cooldown.bool()
-    fell = worth <= peak * (1.0 - rules.max_drawdown)
+    # Of less than nothing there is no drawdown.
+    fell = (worth <= peak * (1.0 - rules.max_drawdown)) & ~bankrupt
     flat = cooling | fell
     left = torch.where(cooling, state.cooldown - 1, fell * (rules.breaker_cooldown - 1))
     # A new peak starts where the breaker lets go: measured from the old one it would trip again at once.

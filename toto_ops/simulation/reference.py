@@ -222,7 +222,7 @@ def _breaker_keeps_flat(account: ReferenceAccount, equity: float, rules: PlainRu
     account.peak = max(account.peak, equity)
     if account.cooldown > 0:
         account.cooldown -= 1
-    elif 1 - equity / account.peak >= rules.max_drawdown:
+    elif not account.bankrupt and 1 - equity / account.peak >= rules.max_drawdown:
         account.cooldown = rules.breaker_cooldown - 1
     else:
         return False

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-from toto_ops.universes import Universe
+from toto_ops.universes import Costs, Universe
 
 if TYPE_CHECKING:
     import torch
@@ -126,14 +126,18 @@ class TradingRules:
     capital: Limit = 1_000_000.0
 
     @classmethod
-    def of(cls, universe: Universe) -> TradingRules:
-        """The rules of a universe."""
-        costs, limits, rates = universe.costs, universe.limits, universe.rates
+    def of(cls, universe: Universe, parts: Sequence[str] = ()) -> TradingRules:
+        """The rules of a universe.
+
+        Parameters
+        ----------
+        parts
+            `A` names, of a combined universe: the part each symbol comes from (`Panel.parts`), whose costs it has. Without
+            them every symbol costs what the dearest part does.
+        """
+        limits, rates = universe.limits, universe.rates
         return cls(
-            cost_rate=costs.flat_rate,
-            slippage=0.0 if costs.slippage_at_volatility is None else costs.slippage,
-            slippage_volatility=1.0 if costs.slippage_at_volatility is None else costs.slippage_at_volatility,
-            impact=costs.impact,
+            **_costs([universe.parts[name].costs for name in parts] or [universe.costs]),
             margin_rate=rates.margin,
             short_rate=rates.short_borrow,
             cash_rate=rates.cash,
@@ -217,6 +221,20 @@ class TradingRules:
         jumps = (name for name, off in smooth.items() if not (is_number(rule := getattr(self, name)) and rule == off))
         return replace(self, **smooth) if any(jumps) else self
 
+    def in_dtype(self, dtype: torch.dtype) -> TradingRules:
+        """The same rules with those that are tensors of figures in the dtype of the money."""
+        import torch
+
+        tensors = {rule.name: getattr(self, rule.name) for rule in fields(self)}
+        return replace(
+            self,
+            **{
+                name: value.to(dtype)
+                for name, value in tensors.items()
+                if isinstance(value, torch.Tensor) and value.is_floating_point()
+            },
+        )
+
     def without_breaker(self) -> TradingRules:
         """Drawdown is gated with the breaker off, so that a breaker cannot hide a bad policy."""
         return replace(self, max_drawdown=math.inf)
@@ -251,3 +269,20 @@ class TradingRules:
     def with_capital(self, money: float) -> TradingRules:
         """The same rules for a portfolio of another size."""
         return replace(self, capital=money)
+
+
+def _costs(costs: Sequence[Costs]) -> dict[str, Any]:
+    """The fields of a `TradingRules` that say what trading costs: numbers where it is the same for every symbol."""
+    columns = {
+        "cost_rate": [one.flat_rate for one in costs],
+        "slippage": [0.0 if one.slippage_at_volatility is None else one.slippage for one in costs],
+        "slippage_volatility": [1.0 if one.slippage_at_volatility is None else one.slippage_at_volatility for one in costs],
+        "impact": [one.impact for one in costs],
+    }
+    return {name: column[0] if len(set(column)) == 1 else _float64(column) for name, column in columns.items()}
+
+
+def _float64(column: list[float]) -> Tensor:
+    import torch
+
+    return torch.tensor(column, dtype=torch.float64)

@@ -125,7 +125,7 @@ class MarketSimulator:
         seed: int = 0,
     ) -> None:
         self.market = market
-        self.rules = rules
+        self.rules = rules.in_dtype(market.open.dtype)
         self.reward = reward
         self.schema = schema
         self.episodes = episodes

@@ -91,11 +91,16 @@ def test_the_pupil_is_asked_in_the_states_its_teacher_was_in(panel_of, universe,
     assert accuracy_of(counts.sum(axis=0)) == 1.0
 
 
-def test_symbols_without_a_bar_are_not_counted(panel_of, universe, candidate):
-    panel = panel_of(rows=60)
+def without_bars(panel, first: int, end: int):
+    """The panel with no bar of its first symbol in some rows."""
     mask = panel.mask.copy()
-    mask[10:20, 0] = False
-    panel = replace(panel, mask=mask, open=np.where(mask, panel.open, np.nan), close=np.where(mask, panel.close, np.nan))
+    mask[first:end, 0] = False
+    opens, closes = np.where(mask, panel.open, np.nan), np.where(mask, panel.close, np.nan)
+    return replace(panel, mask=mask, tradable=mask, open=opens, close=closes)
+
+
+def test_symbols_without_a_bar_are_not_counted(panel_of, universe, candidate):
+    panel = without_bars(panel_of(rows=60), 10, 20)
     policy = candidate("fallback").policy
     counts = confusion_per_bar(panel, backtest(panel, policy.act, TradingRules.of(universe)), policy.act)
     assert counts[10:20].sum() == 10
@@ -117,13 +122,19 @@ def test_directional_accuracy_of_a_hand_computed_example(panel_of, universe, can
 
 
 def test_an_open_that_is_missing_is_no_move(panel_of, universe, candidate):
-    panel = panel_of(rows=30)
-    mask = panel.mask.copy()
-    mask[10:20, 0] = False
-    gappy = replace(panel, mask=mask, open=np.where(mask, panel.open, np.nan), close=np.where(mask, panel.close, np.nan))
+    gappy = without_bars(panel_of(rows=30), 10, 20)
     result = backtest(gappy, candidate("bc").policy.act, TradingRules.of(universe))
     everywhere = replace(result, weights=np.ones_like(result.weights))
     assert directional(gappy, everywhere, CONFIG).positions == 29 + 29 - 11
+
+
+def test_a_bar_that_opens_in_one_row_and_closes_in_a_later_one_moves_between_its_opens(panel_of, universe, candidate):
+    panel = panel_of(rows=30)
+    mask = panel.mask.copy()
+    mask[10, 0] = False
+    across = replace(panel, mask=mask, close=np.where(mask, panel.close, np.nan))
+    result = backtest(across, candidate("bc").policy.act, TradingRules.of(universe))
+    assert directional(across, replace(result, weights=np.ones_like(result.weights)), CONFIG).positions == 29 + 29
 
 
 def test_no_position_has_no_accuracy(panel_of, universe, candidate):

@@ -43,6 +43,15 @@ def test_a_twin_of_the_champion_is_not_inferior(compared, candidate, splits, gat
     assert champion_criterion(comparison, gates.champion).verdict == "pass"
 
 
+def test_the_pair_at_the_level_of_the_report_is_wider_than_at_that_of_the_gate(compared, candidate, splits):
+    comparison = compared(candidate("bc", knows_until=splits.validation.until), candidate("champion", contrary=True))
+    wide, narrow = comparison.paired.sharpe, comparison.difference
+    assert comparison.paired.against == "champion champion"
+    assert (comparison.paired.bars, wide.value) == (comparison.bars, pytest.approx(narrow.value))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert comparison.paired.mean_log_return.low > 0
+
+
 def test_a_contrary_challenger_is_inferior_and_a_better_one_is_not(compared, candidate, splits, gates):
     worse = compared(candidate("bc", knows_until=splits.validation.until, contrary=True), candidate("champion"))
     better = compared(candidate("bc", knows_until=splits.validation.until), candidate("champion", contrary=True))

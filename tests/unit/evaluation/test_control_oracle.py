@@ -16,7 +16,7 @@ from toto_ops.simulation.entrants import Entrant, Plan
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.universes import Universe, load_universes
 
-BARS = 4000
+BARS = 2500
 DAY = np.timedelta64(1, "D")
 
 
@@ -59,7 +59,7 @@ def test_the_closed_form_is_what_the_optimum_reaches_under_all_rules(crypto: Uni
     plans = {name: (optima[name].weights(rising), TradingRules.of(universes[name])) for name in CHANGES}
     for name, result in backtests(panel, plans).items():
         expected = optima[name].sharpe(universes[name])
-        # One standard error of a Sharpe ratio over these bars is 0.3, by itself; all four live through the same ones.
+        # One standard error of a Sharpe ratio over these bars is 0.4, by itself; all four live through the same ones.
         assert sharpe_ratio(result.returns, 365.25) == pytest.approx(expected, abs=0.9), name
         assert not result.breaker.any(), name
 

@@ -71,8 +71,8 @@ def test_a_quarantine_says_what_to_look_for(judged, candidate):
 
 def test_evidence_of_the_previous_version_has_a_page_without_what_it_lacks(evidence):
     empty = dict.fromkeys(("paired", "stress_spans", "targets", "trades"), ())
-    lacking = evidence.model_copy(update=empty | dict.fromkeys(("significance", "overfitting", "plausibility")))
-    html = render_report(lacking)
+    lacking = dict.fromkeys(("comparison", "significance", "overfitting", "plausibility"))
+    html = render_report(evidence.model_copy(update=empty | lacking))
     assert "Pair by pair" in render_report(evidence)
     assert not any(title in html for title in ("Pair by pair", "Targets", "Parts of the test span", "Round trips"))
 

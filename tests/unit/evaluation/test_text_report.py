@@ -7,7 +7,7 @@ import re
 import pytest
 
 from toto_ops.evaluation.evidence import Evidence
-from toto_ops.evaluation.figures import FIGURES, measured, required
+from toto_ops.evaluation.figures import FIGURES, count, fine_percent, measured, percent, ratio, required
 from toto_ops.evaluation.statements import belief_statements
 from toto_ops.evaluation.text_report import TEXT_REPORT_FILE, render_text, write_text_report
 from toto_ops.evaluation.text_tables import WIDTH, bullets, document, section, text_table
@@ -46,12 +46,17 @@ def test_every_contestant_figure_pair_and_belief_is_there(evidence):
     unwrapped = re.sub(r"\s+", " ", text)
     assert all(shown.name in text for shown in evidence.candidates)
     assert all(figure.title in text for figure in FIGURES)
-    assert text.count("volatility-matched equal weight") >= 3
+    assert all(re.search(rf"^{re.escape(pair.against)} +{pair.bars} ", text, re.MULTILINE) for pair in evidence.pairs)
+    assert evidence.pairs[0].against == "champion champion"
     assert all(re.sub(r"\s+", " ", statement) in unwrapped for statement in belief_statements(evidence))
 
 
 def test_tables_are_narrow_enough_for_a_terminal_of_140_characters(evidence):
     assert max(len(line) for line in render_text(evidence).splitlines()) <= 140
+
+
+def test_nothing_is_less_than_nothing():
+    assert [write(-1e-9) for write in (percent, fine_percent, ratio, count)] == ["0.0%", "0.00%", "0.00", "0"]
 
 
 def test_nothing_undefined_is_written_as_a_number(judged, candidate):

@@ -1,7 +1,6 @@
 """A backtest on request: refused before anything is looked at, looks written down, the report true to the accounts."""
 
 import csv
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -127,7 +126,7 @@ def test_the_files_hold_the_report(done: Backtested) -> None:
 
 
 def test_the_document_can_be_read_again(done: Backtested) -> None:
-    assert BacktestReport.stored(json.loads(done.report.model_dump_json())) == done.report
+    assert BacktestReport.model_validate_json(done.report.model_dump_json()) == done.report
 
 
 def test_the_same_question_has_the_same_answer(sample: Sample, done: Backtested) -> None:

@@ -164,7 +164,7 @@ def test_what_lies_inside_artefacts_stays_and_is_reported_where_it_can_be_read_n
     assert survey(first_release).unreadable_artefacts == ()
     manifest.write_text('{"schema_version": 7}')
     (line,) = migrate(first_release).unreadable_artefacts
-    assert line.endswith("panel.json is of version 7; this release writes 1")
+    assert line.endswith("panel.json is of version 7; this release writes 2")
     assert manifest.read_text() == '{"schema_version": 7}'
 
 

@@ -37,7 +37,10 @@ def test_a_row_is_plain_json(populated):
 def test_a_version_in_detail(populated):
     detail = version_detail(populated, "history", 2)
     assert detail.symbols == ("AAA", "BBB", "CCC")
-    assert [(criterion.name, criterion.measured) for criterion in detail.criteria] == [("Sharpe ratio", 1.4)]
+    assert [(criterion.kind, criterion.name, criterion.measured) for criterion in detail.criteria] == [
+        ("gate", "Sharpe ratio", 1.4),
+        ("alarm", "Sharpe ratio above equal weight", 1.4),
+    ]
     assert detail.config["learning_rate"] == 0.001
     assert detail.provenance["dagster.run"] == "run-1"
     assert [(event.kind, event.version) for event in detail.events] == [("promotion", 2)]

@@ -42,12 +42,12 @@ def test_the_batched_step_agrees_with_the_scalar_reference(seed: int) -> None:
         weight, hold = torch.from_numpy(markets.weight[row]), torch.from_numpy(markets.hold[row])
         step = portfolio_step(state, weight, hold, markets.bar(row), rules)
         state = mark_to_close(step.state, torch.from_numpy(markets.close[row]), torch.from_numpy(markets.closes[row]))
+        asked, held = markets.weight[row].tolist(), markets.hold[row].tolist()
         expected = [
-            reference_step(account, markets.weight[row, b], markets.hold[row, b], markets.reference_bar(row, b), each[b])
-            for b, account in enumerate(accounts)
+            reference_step(account, asked[b], held[b], markets.reference_bar(row, b), each[b]) for b, account in enumerate(accounts)
         ]
         for b, account in enumerate(accounts):
-            account.mark_to(markets.close[row, b], markets.closes[row, b])
+            account.mark_to(markets.close[row, b].tolist(), markets.closes[row, b].tolist())
         features = account_features(state, rules, half_a_day)
         assert_same_step(step, expected)
         assert_same_accounts(state, accounts)

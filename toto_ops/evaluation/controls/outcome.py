@@ -176,6 +176,8 @@ class ControlsSummary(VersionedModel):
 
     Attributes
     ----------
+    bars
+        Per market, train to test.
     line, profile
         What was trained, and how thoroughly.
     code, configuration
@@ -189,7 +191,7 @@ class ControlsSummary(VersionedModel):
     line: str
     profile: str
     universes: tuple[str, ...]
-    bars: int
+    bars: dict[ControlKind, int]
     code: str
     configuration: str
     seconds_per_market: float

@@ -1,0 +1,37 @@
+"""What a backtest stands on once nothing about it is open any more, and before the first bar is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from toto_ops.pipeline.backtest_market import BacktestMarket
+from toto_ops.universes import Universe
+
+if TYPE_CHECKING:
+    from toto_ops.evaluation.backtest_subject import Subject
+    from toto_ops.simulation.rules import TradingRules
+    from toto_ops.training.splits import Span
+
+
+@dataclass(frozen=True)
+class SettledBacktest:
+    """Everything that was settled before the first bar is looked at."""
+
+    universe: Universe
+    market: BacktestMarket
+    subjects: tuple[Subject, ...]
+    symbols: tuple[str, ...]
+    left_out: Mapping[str, str]
+    span: Span
+    rules: TradingRules
+    capital: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """Bars of the test span that are looked at, and how many looks at them the ledger held before."""
+
+    looked_at: Span
+    earlier: int
