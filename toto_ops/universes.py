@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadDateError, croniter
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from toto_ops.configuration import PROJECT_ROOT, Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
 from toto_ops.errors import ConfigError, SymbolNameError
@@ -304,7 +304,8 @@ class UniverseFile(VersionedModel):
         if renamed:
             raise ValueError(f"{', '.join(renamed)}: a universe is named by its key; remove `name`")
         named = {key: {**entry, "name": key} if isinstance(entry, dict) else entry for key, entry in entries.items()}
-        return {**content, "universes": {key: _combined(entry, named) for key, entry in named.items()}}
+        combined = {key: _combined(entry, named) for key, entry in named.items()}
+        return {**content, "universes": {key: entry for key, entry in combined.items() if entry is not None}}
 
     def universe(self, name: str) -> Universe:
         """The universe called `name`, or a `ConfigError` listing those that exist."""
@@ -318,7 +319,10 @@ class UniverseFile(VersionedModel):
 
 
 def _combined(entry: Any, entries: dict[str, Any]) -> Any:
-    """The entry of a combined universe with what it has from its parts; any other as it is."""
+    """The entry of a combined universe with what it has from its parts; any other as it is.
+
+    None where a part is not valid: the part's own entry says what is wrong with it.
+    """
     source = entry.get("source") if isinstance(entry, dict) else None
     if not isinstance(source, dict) or source.get("kind") != "combined" or not isinstance(source.get("universes"), list):
         return entry
@@ -331,7 +335,10 @@ def _combined(entry: Any, entries: dict[str, Any]) -> Any:
     ]
     if wrong:
         raise ValueError(f"{entry['name']}: {', '.join(map(str, wrong))} is not a universe of its own that could be combined")
-    universes = [Universe.model_validate(part) for part in parts.values()]
+    try:
+        universes = [Universe.model_validate(part) for part in parts.values()]
+    except ValidationError:
+        return None
     if len({universe.bar for universe in universes}) > 1:
         raise ValueError(f"{entry['name']}: the universes it combines have bars of different length")
     dearest = max(universes, key=lambda universe: universe.costs.rate)

@@ -141,7 +141,7 @@ def one_after_the_other(panel: Panel, entrants: Sequence[Entrant], *, initial_ca
 
 
 def measure(way: str, work: Callable[[], object], repeats: int) -> Measured:
-    """Time some runs; the first of two or more, which warms allocators and imports, is not counted."""
+    """Time some runs and say how they went; the first of two or more, which warms allocators and imports, is not counted."""
     wall, cpu = [], []
     for _ in range(repeats + (repeats > 1)):
         began, used = time.perf_counter(), time.process_time()
@@ -149,12 +149,17 @@ def measure(way: str, work: Callable[[], object], repeats: int) -> Measured:
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - used)
     counted = slice(1, None) if repeats > 1 else slice(None)
-    return Measured(way, min(wall[counted]), statistics.median(wall[counted]), min(cpu[counted]))
+    measured = Measured(way, min(wall[counted]), statistics.median(wall[counted]), min(cpu[counted]))
+    print(
+        f"{way:<42} best {measured.best_s:7.2f} s   median {measured.median_s:7.2f} s   cpu {measured.cpu_s:7.2f} s", flush=True
+    )
+    return measured
 
 
 def compare(repeats: int) -> list[Measured]:
     """The whole judgement in one pass, the backtests of it alone, and the whole judgement as it was done before."""
     settings = Settings()
+    torch.set_num_threads(settings.torch_threads)
     universe = load_universes(settings).universes["crypto"]
     gates = load_gates(settings, universe).model_copy(update={"bootstrap": BootstrapConfig(samples=DRAWS)})
     panel, rules = make_panel(), TradingRules.of(universe)
@@ -187,8 +192,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     results = compare(parser.parse_args().repeats)
-    for result in results:
-        print(f"{result.way:<42} best {result.best_s:7.2f} s   median {result.median_s:7.2f} s   cpu {result.cpu_s:7.2f} s")
     met = "met" if results[0].best_s < SECONDS else "MISSED"
     print(f"judgement in seconds: {results[0].best_s:.2f} (required {SECONDS:g}): {met}")
     print(f"times as fast as one after the other: {results[2].best_s / results[0].best_s:.1f}")

@@ -25,7 +25,12 @@ def settings_with(tmp_path: Path, change: dict[str, Any], env_overlay: dict[str,
 
 def test_the_bundled_universes_load() -> None:
     file = load_universes(Settings(env="local"))
-    assert {name: universe.symbols for name, universe in file.universes.items()} == {"stocks": None, "crypto": None}
+    assert {name: universe.symbols for name, universe in file.universes.items()} == {
+        "stocks": None,
+        "crypto": None,
+        "multi": None,
+    }
+    assert set(file.universe("multi").parts) == {"stocks", "crypto"}
     assert file.universe("crypto").costs.rate == pytest.approx(0.0015)
     assert file.sensors_default_status == "stopped"
     assert load_universes(Settings(env="prod")).sensors_default_status == "running"
@@ -103,7 +108,7 @@ def test_an_environment_whose_overlay_is_missing_is_an_error(tmp_path: Path) -> 
 
 
 def test_an_unknown_universe_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="crypto, stocks"):
+    with pytest.raises(ConfigError, match="crypto, multi, stocks"):
         load_universes(Settings()).universe("bonds")
 
 

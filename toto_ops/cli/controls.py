@@ -102,5 +102,5 @@ def _gate(tally: GateTally) -> dict[str, object]:
         "passed": tally.passed,
         "rejected": tally.rejected,
         "rejected by it alone": tally.rejected_alone,
-        "no say": tally.insufficient + tally.shown,
+        "no say": tally.insufficient,
     }

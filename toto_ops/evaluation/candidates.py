@@ -51,7 +51,7 @@ class Candidate:
 
     def entrant(self, rules: TradingRules) -> Entrant:
         """An account of its own in a backtest."""
-        return Entrant(self.name, self.policy.act, rules, self.policy.inputs)
+        return Entrant(self.name, self.policy, rules, self.policy.inputs)
 
     @property
     def unseen_after(self) -> datetime | None:

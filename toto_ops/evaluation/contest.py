@@ -111,4 +111,4 @@ def _stressed(rules: TradingRules) -> dict[StressName, TradingRules]:
 
 
 def _entrant(name: str, policy: Policy, rules: TradingRules) -> Entrant:
-    return Entrant(name, policy.act, rules, policy.inputs)
+    return Entrant(name, policy, rules, policy.inputs)

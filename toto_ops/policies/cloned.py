@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from toto_ops.features.state import STATE_FEATURES
 from toto_ops.policies.contract import Policy
-from toto_ops.simulation.observation import Action, decide, state_vector
+from toto_ops.simulation.observation import Action, Decision, Observation, decide, state_vector
 
 _FARTHEST = 8.0
 """Standardised features are clipped here: a bar unlike any in training must not push the network beyond what it saw."""
@@ -54,6 +55,16 @@ class ClonedPolicy(Policy):
         """The constructor arguments."""
         return dict(self._architecture)
 
+    @property
+    def family(self) -> Hashable:
+        """Those of one architecture, whatever they learnt."""
+        return (self.kind, *sorted(self._architecture.items()))
+
+    @classmethod
+    def stacked(cls, policies: Sequence[ClonedPolicy]) -> Callable[[Observation], Decision]:
+        """What answers the account at place `b` as `policies[b]` does, up to rounding in float32."""
+        return _Stack(policies).act
+
     def fit_scaler(self, states: Tensor) -> None:
         """Learn the mean and standard deviation of each feature; one that never varies is only centred.
 
@@ -82,6 +93,42 @@ class ClonedPolicy(Policy):
         probabilities = torch.softmax(logits, dim=-1)
         action = probabilities.argmax(dim=-1)
         return decide(action, strength, probabilities, mask, w_max=self._w_max, may_short=self._may_short)
+
+
+class _Stack:
+    """Cloned policies of one architecture, each with an account of its own: every layer is one product for all of them.
+
+    What a policy answers does not depend on which others are in the stack, to the last bit.
+    """
+
+    def __init__(self, policies: Sequence[ClonedPolicy]) -> None:
+        if any(policy.training for policy in policies):
+            raise ValueError("policies decide without dropout: call eval() first")
+        self._rules = {name: policies[0].architecture[name] for name in ("w_max", "may_short")}
+        layers = [list(policy.trunk) for policy in policies]
+        self._trunk = [_stacked([[layer[0]] for layer in same]) for same in zip(*layers, strict=True)]
+        self._heads = _stacked([[policy.action_head, policy.strength_head] for policy in policies])
+        self._mean = torch.stack([policy.mean for policy in policies]).unsqueeze(1)
+        self._scale = torch.stack([policy.scale for policy in policies]).unsqueeze(1)
+
+    def act(self, observation: Observation) -> Decision:
+        """The decision of the policy at place `b` for the account at place `b`."""
+        state = state_vector(observation.market, observation.account)
+        seen = ((state - self._mean) / self._scale).clamp(-_FARTHEST, _FARTHEST)
+        for weight, bias in self._trunk:
+            seen = torch.relu(torch.baddbmm(bias, seen, weight))
+        weight, bias = self._heads
+        answers = torch.baddbmm(bias, seen, weight)
+        probabilities = torch.softmax(answers[..., : len(Action)], dim=-1)
+        strength = torch.sigmoid(answers[..., -1])
+        return decide(probabilities.argmax(dim=-1), strength, probabilities, observation.mask, **self._rules)
+
+
+def _stacked(maps: Sequence[Sequence[nn.Linear]]) -> tuple[Tensor, Tensor]:
+    """Weights `[P, in, out]` and biases `[P, 1, out]` of linear maps that stand side by side in each of `P` policies."""
+    weights = [torch.cat([linear.weight for linear in beside]).detach().T for beside in maps]
+    biases = [torch.cat([linear.bias for linear in beside]).detach() for beside in maps]
+    return torch.stack(weights), torch.stack(biases).unsqueeze(1)
 
 
 class _Layer(nn.Sequential):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -91,6 +92,17 @@ class Policy(nn.Module):
         """Decide for one bar in all accounts and symbols, without gradients."""
         with torch.no_grad():
             return Decision(*self(*observation.take(self.inputs)))
+
+    @property
+    def family(self) -> Hashable:
+        """Policies of one family can be asked in one call (`stacked`); unless a kind says more, each is its own."""
+        return id(self)
+
+    @classmethod
+    def stacked(cls, policies: Sequence[Any]) -> Callable[[Observation], Decision]:
+        """What answers the account at place `b` as `policies[b]` does; all are of one family."""
+        act: Callable[[Observation], Decision] = policies[0].act
+        return act
 
     def save(self, folder: Path, manifest: PolicyManifest) -> None:
         """Write `policy.safetensors` and `policy.json` into an existing folder."""

@@ -94,7 +94,7 @@ class Predictor:
         self.universe = universe
         self.view = view
         self.session = session
-        self._next_close: dict[datetime, datetime] = {}
+        self._next_close: dict[tuple[str | None, datetime], datetime] = {}
 
     @classmethod
     def open(cls, universe: Universe, store: ArtefactStore, registry: ModelRegistry) -> Predictor:
@@ -206,7 +206,7 @@ class Predictor:
 
     def _prediction(self, bar: _Bar, decision: DecisionArrays, asked: int, moment: datetime) -> Prediction:
         hold, buy, sell = (float(share) for share in decision.probabilities[0, asked])
-        valid_until = self._valid_until(bar.close)
+        valid_until = self._valid_until(bar.entry, bar.close)
         panel, version = self.view.panel, self.session.version
         health = panel.features[bar.row, self._columns[bar.entry.symbol], panel.feature_names.index("data_health")]
         return Prediction(
@@ -229,10 +229,10 @@ class Predictor:
             warnings=self._warnings(bar.entry, valid_until, moment),
         )
 
-    def _valid_until(self, bar_close: datetime) -> datetime:
-        if bar_close not in self._next_close:
-            self._next_close[bar_close] = next_close_after(self.universe, bar_close)
-        return self._next_close[bar_close]
+    def _valid_until(self, entry: SnapshotEntry, bar_close: datetime) -> datetime:
+        if (entry.part, bar_close) not in self._next_close:
+            self._next_close[entry.part, bar_close] = next_close_after(self.universe.part(entry.part), bar_close)
+        return self._next_close[entry.part, bar_close]
 
     def _warnings(self, entry: SnapshotEntry, valid_until: datetime, moment: datetime) -> tuple[str, ...]:
         warnings = list(entry.warnings)

@@ -4,7 +4,7 @@ A decision at the close of row `t` is due at row `t + decision_lag` and fills at
 a newer decision that falls due in the meantime replaces it. The last open marks the end: nothing is traded there.
 
 The accounts share the bars and nothing else: each has what it would have had alone, up to rounding in the last digits
-of float64. A network is no exception to that, but its own float32 layers may round otherwise for more accounts at a time.
+of float64. A function that answers several accounts in float32 may round otherwise for more of them at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.deciding import DecisionDesk, Decisions
-from toto_ops.simulation.entrants import Act, Entrant
+from toto_ops.simulation.entrants import Act, Entrant, Stackable
 from toto_ops.simulation.fills import fill_rows
 from toto_ops.simulation.market_tensors import MarketTensors
 from toto_ops.simulation.observe import observe
@@ -113,7 +113,7 @@ class BacktestResult:
 
 def backtest(
     panel: Panel,
-    act: Act,
+    act: Act | Stackable,
     rules: TradingRules,
     *,
     initial_capital: float = 1.0,
@@ -126,7 +126,7 @@ def backtest(
     panel
         Bars to trade on; the account is flat at its first open.
     act
-        `Policy.act` or any function from an `Observation` to a `Decision`.
+        A policy, or any function from an `Observation` to a `Decision`.
     rules
         Costs, rates, limits and decision lag.
     initial_capital

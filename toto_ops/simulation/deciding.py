@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import ACCOUNT_FEATURES
-from toto_ops.simulation.entrants import Act, Entrant, Plan
+from toto_ops.simulation.entrants import Act, Entrant, Plan, Stackable
 from toto_ops.simulation.observation import Action, Decision, Observation
 from toto_ops.simulation.observation_schema import FIELDS
 
@@ -62,21 +62,22 @@ class DecisionDesk:
     """
 
     def __init__(self, panel: Panel, entrants: Sequence[Entrant]) -> None:
-        groups: dict[tuple[Act, bool], list[int]] = {}
+        groups: dict[tuple[Hashable, bool], list[int]] = {}
         plans: dict[int, Plan] = {}
         for index, entrant in enumerate(entrants):
             _refuse_other_shapes(panel, entrant)
             if isinstance(entrant.decides, Plan):
                 plans[index] = entrant.decides
             else:
-                groups.setdefault((entrant.decides, entrant.account_override is None), []).append(index)
+                shared = entrant.decides.family if isinstance(entrant.decides, Stackable) else entrant.decides
+                groups.setdefault((shared, entrant.account_override is None), []).append(index)
         taken = {name for group in groups.values() for index in group for name in entrants[index].fields}
         self.order = [*(index for group in groups.values() for index in group), *plans]
         self.fields = tuple(name for name in FIELDS if name in taken)
         self._names = [entrants[index].name for index in self.order]
         self._mask = torch.from_numpy(panel.mask)
         self._anyone: NDArray[np.bool_] = np.asarray(panel.mask.any(axis=1))
-        self._shared = _seat(groups, entrants)
+        self._shared = _seat([[entrants[index] for index in group] for group in groups.values()])
         self._plans = _Plans.of(panel.mask.shape, list(plans.values()))
 
     def decide(self, row: int, observation: Observation | None) -> tuple[Tensor, Tensor] | None:
@@ -176,16 +177,25 @@ class _Plans:
         return cls(torch.from_numpy(weights), torch.from_numpy(np.isnan(weights)))
 
 
-def _seat(groups: dict[tuple[Act, bool], list[int]], entrants: Sequence[Entrant]) -> list[_SharedPolicy]:
-    """Give each policy the next block of seats."""
+def _seat(groups: Sequence[Sequence[Entrant]]) -> list[_SharedPolicy]:
+    """Give the next block of seats to each group of entrants that are asked together."""
     policies: list[_SharedPolicy] = []
     taken = 0
-    for (act, _), group in groups.items():
-        overrides = [entrants[index].account_override for index in group]
-        shown = [torch.from_numpy(override) for override in overrides if override is not None]
-        policies.append(_SharedPolicy(act, slice(taken, taken + len(group)), torch.stack(shown) if shown else None))
+    for group in groups:
+        shown = [torch.from_numpy(entrant.account_override) for entrant in group if entrant.account_override is not None]
+        policies.append(_SharedPolicy(_asked(group), slice(taken, taken + len(group)), torch.stack(shown) if shown else None))
         taken += len(group)
     return policies
+
+
+def _asked(group: Sequence[Entrant]) -> Act:
+    """What answers for all entrants of a group."""
+    decides = group[0].decides
+    if isinstance(decides, Stackable):
+        return decides.stacked([entrant.decides for entrant in group])
+    if isinstance(decides, Plan):
+        raise TypeError("a plan is not asked")
+    return decides
 
 
 def _nothing_decided(shape: tuple[int, ...], account: NDArray[np.float32]) -> Decisions:

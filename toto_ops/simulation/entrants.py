@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,19 @@ from toto_ops.simulation.rules import TradingRules
 
 Act = Callable[[Observation], Decision]
 """`Policy.act`, or any function that answers each of `B` accounts as if it were alone."""
+
+
+@runtime_checkable
+class Stackable(Protocol):
+    """A policy of which several can be asked in one call: a `Policy`."""
+
+    @property
+    def family(self) -> Hashable:
+        """Policies of one family can be stacked."""
+
+    @classmethod
+    def stacked(cls, policies: Sequence[Any]) -> Act:
+        """A function that answers the account at place `b` as `policies[b]` does; all are of one family."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,8 @@ class Entrant:
     name
         What reports call it.
     decides
-        A policy or a plan. Entrants that share one policy are asked together.
+        A policy, a function that answers like one, or a plan. Entrants with one and the same function are asked together,
+        and so are those with policies of one family.
     rules
         Costs, rates, limits and decision lag of this account alone.
     fields
@@ -53,7 +68,7 @@ class Entrant:
     """
 
     name: str
-    decides: Act | Plan
+    decides: Act | Stackable | Plan
     rules: TradingRules
     fields: tuple[str, ...] = STATE.fields
     account_override: NDArray[np.float32] | None = None

@@ -309,15 +309,15 @@ def _stopped(state: PortfolioState, value: Tensor, rules: TradingRules) -> Tenso
     """`[B, A]` bool: the mark is at least `stop_loss` against the average entry price."""
     if not in_force(rules.stop_loss):
         return torch.zeros_like(state.units, dtype=torch.bool)
-    paid = (state.units * state.entry).detach()
-    return (value.detach() - paid <= paid.abs() * -rules.stop_loss) & state.units.bool()
+    paid = state.units * state.entry
+    return (value - paid <= paid.abs() * -rules.stop_loss) & state.units.bool()
 
 
 def _average_entry(state: PortfolioState, units: Tensor) -> Tensor:
     """Average entry price `[B, A]` once `units` are held: moved by additions, kept by reductions, new after a flip."""
     # The share of the position bought at this price: all of a new or flipped one, none of one that was reduced.
     new = (1.0 - state.units.detach() / units).clamp(0.0, 1.0)
-    return torch.lerp(state.entry, state.mark, new).masked_fill(units == 0, 0.0)
+    return torch.where(units.bool(), torch.lerp(state.entry, state.mark, new), 0.0)
 
 
 def _or_initial(worth: Tensor, state: PortfolioState) -> Tensor:

@@ -249,16 +249,18 @@ def _close_beyond_max_positions(
 
 
 def _sized_after_costs(target: list[float | None], values: list[float], desk: _Desk, equity: float) -> list[float]:
-    """Values to hold; iterated until the equity they are sized on is the equity their costs leave."""
-    left = equity
-    for _ in range(200):
+    """Values to hold, sized on the very equity that their costs leave."""
+    from scipy.optimize import brentq
+
+    def too_much(left: float) -> float:
         wanted = _sized_on(left, target, values, desk, equity)
         costs = sum(desk.cost(a, after - before) for a, (after, before) in enumerate(zip(wanted, values, strict=True)))
-        settled = abs(equity - costs - left) <= 1e-16 * abs(equity)
-        left = equity - costs
-        if settled:
-            break
-    return wanted
+        return left + costs - equity
+
+    span = abs(equity) + sum(abs(value) for value in values)
+    while too_much(equity - span) > 0:
+        span *= 2
+    return _sized_on(brentq(too_much, equity - span, equity, xtol=1e-300, rtol=1e-15), target, values, desk, equity)
 
 
 def _sized_on(left: float, target: list[float | None], values: list[float], desk: _Desk, equity: float) -> list[float]:

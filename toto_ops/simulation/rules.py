@@ -186,14 +186,17 @@ class TradingRules:
         columns: dict[str, Any] = {}
         for name in (rule.name for rule in fields(cls)):
             column = [getattr(one, name) for one in rules]
-            if all(value is column[0] or (is_number(value) and value == column[0]) for value in column):
-                columns[name] = column[0]
+            first = column[0]
+            if all(value is first or (is_number(value) and is_number(first) and value == first) for value in column):
+                columns[name] = first
                 continue
             kind = torch.int64 if name in _COUNTS else torch.bool if name == "may_short" else dtype or torch.float64
             values = [torch.as_tensor(value, dtype=kind) for value in column]
             longest = max(values, key=torch.Tensor.dim)
             stack = torch.stack([value.expand_as(longest) for value in values])
             columns[name] = stack if name in PER_ACCOUNT or stack.ndim > 1 else stack.unsqueeze(-1)
+        if isinstance(columns["may_short"], torch.Tensor) and is_number(cap := columns["symbol_cap"]):
+            columns["symbol_cap"] = torch.full_like(columns["may_short"], cap, dtype=dtype or torch.float64)
         if isinstance(columns["gross_leverage"], torch.Tensor):
             columns["gross_leverage"] = columns["gross_leverage"].clamp(max=_UNREACHABLE_LEVERAGE)
         return cls(**columns)
@@ -206,7 +209,7 @@ class TradingRules:
             return (-cap if may_short else 0.0), cap
         import torch
 
-        caps = torch.full_like(self.may_short, cap, dtype=torch.float64) if is_number(cap) else torch.as_tensor(cap)
+        caps = torch.as_tensor(cap)
         return torch.where(torch.as_tensor(may_short), -caps, torch.zeros_like(caps)), caps
 
     @cached_property

@@ -91,7 +91,9 @@ def _frictions(holdings: Holdings, rules: TradingRules) -> _Frictions:
     rate, impact, most = rules.cost_rate, None, None
     if _is_there(rules.slippage):
         slippage = holdings.volatility * (rules.slippage / rules.slippage_volatility)
-        rate = torch.where(slippage.isnan(), rules.slippage, slippage) + rate
+        as_stated = rules.slippage
+        filled = slippage.nan_to_num(nan=as_stated) if is_number(as_stated) else slippage.where(~slippage.isnan(), as_stated)
+        rate = filled + rate
     if _is_there(rules.impact) or in_force(rules.participation):
         usual = holdings.traded_value * (holdings.initial / rules.capital).unsqueeze(-1)
         # No volume means that none was reported, as for an index or a currency pair.
@@ -205,11 +207,12 @@ class _GrossCap(NamedTuple):
     def cut_with_slope(self, wanted: Tensor, slope: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and what one more unit of equity changes about them if it changes `slope` about `wanted`."""
         free, gross, share = self._excess(wanted, left)
-        growth = (total(free.sign() * slope) * (1.0 - share) - self.leverage) / gross
-        growth = torch.where((share > 0) & (share < 1), growth, 0.0).unsqueeze(-1)
-        share = share.unsqueeze(-1)
-        cut = torch.addcmul(wanted, free, share, value=-1)
-        return cut, torch.addcmul(torch.addcmul(slope, slope, share, value=-1), free, growth, value=-1)
+        kept = 1.0 - share
+        # Only where the cap cuts something but not all does it move with equity.
+        binds = (share * kept).sign()
+        growth = (binds * (total(free.sign() * slope) * kept - self.leverage) / gross).unsqueeze(-1)
+        cut = torch.addcmul(wanted, free, share.unsqueeze(-1), value=-1)
+        return cut, torch.addcmul(slope * kept.unsqueeze(-1), free, growth, value=-1)
 
     def _excess(self, wanted: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What can be cut `[B, A]`, its gross `[B]`, and the share of it that is beyond the cap `[B]`."""

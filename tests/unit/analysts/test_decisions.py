@@ -95,7 +95,8 @@ def test_later_bars_do_not_change_earlier_decisions(histories: dict[str, pl.Data
 def test_a_symbol_listed_after_the_panel_has_an_empty_history() -> None:
     mask = PANEL.mask.copy()
     mask[:, 2] = False
-    unlisted = replace(PANEL, mask=mask, open=np.where(mask, PANEL.open, np.nan), close=np.where(mask, PANEL.close, np.nan))
+    prices = {name: np.where(mask, getattr(PANEL, name), np.nan) for name in ("open", "close")}
+    unlisted = replace(PANEL, mask=mask, tradable=mask, **prices)
     history = record_decisions(unlisted, POLICY, RULES)["S2"]
     assert history.height == 0
     assert dict(history.schema) == dict(DECISION_SCHEMA)

@@ -26,7 +26,7 @@ ASSETS = {
 
 def test_every_universe_has_the_same_graph() -> None:
     keys = {tuple(key.path) for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {(universe, asset) for universe in ("stocks", "crypto") for asset in ASSETS}
+    assert keys == {(universe, asset) for universe in ("stocks", "crypto", "multi") for asset in ASSETS}
 
 
 def test_everything_resolves() -> None:

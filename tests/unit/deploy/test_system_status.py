@@ -103,7 +103,7 @@ def test_looking_at_nothing_makes_nothing(tmp_path: Path) -> None:
     found = system_status(Settings(home=str(tmp_path / "nowhere"), env="local"))
     assert not found.late
     assert {one.name for one in found.automations} >= {"crypto_retrain", "stocks_retrain", "email_alerts"}
-    assert [universe.universe for universe in found.universes] == ["stocks", "crypto"]
+    assert [universe.universe for universe in found.universes] == ["stocks", "crypto", "multi"]
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -184,7 +184,7 @@ class TestCommand:
         assert told["late"] is False
         assert {daemon["name"] for daemon in told["daemons"]} >= {"SCHEDULER", "SENSOR"}
         assert all(daemon["age_seconds"] > 0 for daemon in told["daemons"])
-        assert [universe["universe"] for universe in told["universes"]] == ["stocks", "crypto"]
+        assert [universe["universe"] for universe in told["universes"]] == ["stocks", "crypto", "multi"]
 
     def test_a_configuration_that_cannot_be_read_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TOTO_CONFIG_DIR", str(tmp_path))

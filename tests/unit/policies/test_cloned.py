@@ -8,7 +8,7 @@ import torch
 from tests.unit.policies.policy_checks import PolicyChecks, observe
 from toto_ops.features.state import STATE_FEATURES
 from toto_ops.policies.cloned import ClonedPolicy
-from toto_ops.simulation.observation import Action, state_vector
+from toto_ops.simulation.observation import Action, Observation, state_vector
 
 
 def make_policy(*, may_short: bool = False, seed: int = 0) -> ClonedPolicy:
@@ -69,3 +69,36 @@ def test_depth_and_width_are_as_configured() -> None:
     policy = ClonedPolicy(hidden=16, layers=3, dropout=0.0, w_max=0.1, may_short=False)
     shapes = [tuple(layer.weight.shape) for layer in policy.modules() if isinstance(layer, torch.nn.Linear)]
     assert shapes == [(16, 34), (16, 16), (16, 16), (3, 16), (1, 16)]
+
+
+class TestStacked:
+    """Several policies asked in one call, each about an account of its own."""
+
+    @pytest.mark.parametrize("may_short", [False, True], ids=["long only", "may short"])
+    def test_each_decides_about_its_own_account_as_it_does_alone(self, may_short: bool) -> None:
+        policies = [make_policy(may_short=may_short, seed=seed) for seed in (0, 1, 2, 1)]
+        observation = observe(7, accounts=len(policies))
+        together = ClonedPolicy.stacked(policies)(observation)
+        for place, policy in enumerate(policies):
+            alone = policy.act(Observation(*(field[place : place + 1] for field in observation.tensors().values())))
+            for name, answer in alone._asdict().items():
+                torch.testing.assert_close(getattr(together, name)[place], answer[0], rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("symbols", [1, 2, 20])
+    def test_what_one_answers_does_not_depend_on_the_others(self, symbols: int) -> None:
+        policies = [make_policy(seed=seed) for seed in range(4)]
+        observation = observe(3, accounts=4, symbols=symbols)
+        together = ClonedPolicy.stacked(policies)(observation)
+        for place, policy in enumerate(policies):
+            alone = ClonedPolicy.stacked([policy])(
+                Observation(*(field[place : place + 1] for field in observation.tensors().values()))
+            )
+            assert all(torch.equal(one[place], other[0]) for one, other in zip(together, alone, strict=True))
+
+    def test_those_of_one_architecture_are_a_family(self) -> None:
+        assert make_policy(seed=0).family == make_policy(seed=1).family
+        assert make_policy(may_short=True).family != make_policy(may_short=False).family
+
+    def test_one_that_is_being_trained_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="eval"):
+            ClonedPolicy.stacked([make_policy().train()])

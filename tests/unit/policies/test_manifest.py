@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.registry.registry_samples import manifest
+from tests.unit.registry.registry_samples import LinearPolicy, manifest
 from toto_ops.errors import StorageError
-from toto_ops.policies.contract import MANIFEST, read_manifest
+from toto_ops.policies.contract import MANIFEST, Policy, load_policy, read_manifest
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -31,3 +31,14 @@ def test_a_manifest_that_cannot_be_read_names_itself(tmp_path: Path, changes: di
 def test_an_absent_manifest_names_itself(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=MANIFEST):
         read_manifest(tmp_path)
+
+
+def test_a_policy_of_other_observations_than_its_kind_takes_is_not_loaded(tmp_path: Path) -> None:
+    LinearPolicy(0).save(tmp_path, manifest("crypto").model_copy(update={"observation_schema": "market/1"}))
+    with pytest.raises(StorageError, match=r"expects observations 'market/1', a 'test-linear' policy .* takes 'state34/1'"):
+        load_policy(tmp_path)
+
+
+def test_a_misspelt_input_is_found_when_the_policy_is_written() -> None:
+    with pytest.raises(ValueError, match="no observation schema holds"):
+        type("Misspelt", (Policy,), {"inputs": ("marked", "account", "mask")})

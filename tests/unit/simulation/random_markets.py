@@ -21,7 +21,7 @@ CHOICES: dict[str, tuple[float, ...]] = {
     "cost_rate": (0.0, 0.0002, 0.0015, 0.003),
     "slippage": (0.0, 0.0, 0.002),
     "slippage_volatility": (0.04, 0.1),
-    "impact": (0.0, 0.0, 0.1, 0.5),
+    "impact": (0.0, 0.0, 0.1, 0.3),
     "participation": (0.1, 1.0, OFF, OFF),
     "minimum_trade": (0.0, 0.0, 10_000.0),
     "margin_rate": (0.0, 0.0675),
@@ -96,7 +96,7 @@ class RandomMarkets:
             delisted=np.broadcast_to(row > last, shape),
             elapsed_days=rng.choice([1.0, 1.0, 3.0], shape[:2]),
             volatility=np.where(unknown, np.nan, wildness * rng.uniform(0.5, 2.0, shape)),
-            traded_value=np.where(rng.random(shape) < 0.1, np.nan, 10 ** rng.uniform(5.0, 7.0, shape)),
+            traded_value=np.where(rng.random(shape) < 0.1, np.nan, 10 ** rng.uniform(5.5, 8.0, shape)),
             weight=weight,
             hold=hold,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +43,8 @@ def test_the_batched_step_agrees_with_the_scalar_reference(seed: int) -> None:
         state = mark_to_close(step.state, torch.from_numpy(markets.close[row]), torch.from_numpy(markets.closes[row]))
         asked, held = markets.weight[row].tolist(), markets.hold[row].tolist()
         expected = [
-            reference_step(account, asked[b], held[b], markets.reference_bar(row, b), each[b]) for b, account in enumerate(accounts)
+            reference_step(account, asked[b], held[b], markets.reference_bar(row, b), each[b])
+            for b, account in enumerate(accounts)
         ]
         for b, account in enumerate(accounts):
             account.mark_to(markets.close[row, b].tolist(), markets.closes[row, b].tolist())

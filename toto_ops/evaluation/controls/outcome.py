@@ -99,7 +99,7 @@ class GateTally(StrictModel):
         Markets this gate refused, whatever the others said.
     rejected_alone
         Markets that every other gate would have let through.
-    insufficient, shown
+    insufficient
         Markets it had no say in.
     """
 
@@ -109,7 +109,6 @@ class GateTally(StrictModel):
     rejected: int
     rejected_alone: int
     insufficient: int
-    shown: int
 
 
 class LeakedFindings(StrictModel):
@@ -253,8 +252,8 @@ def null_findings(outcomes: Sequence[ControlOutcome]) -> NullFindings:
 
 
 def gate_tallies(outcomes: Sequence[ControlOutcome]) -> tuple[GateTally, ...]:
-    """How each gate answered, in the order of the gate table."""
-    order = list(dict.fromkeys(row.name for one in outcomes for row in one.criteria))
+    """How each gate and alarm answered, in the order of the gate table; rows that only inform are left out."""
+    order = list(dict.fromkeys(row.name for one in outcomes for row in one.criteria if row.verdict != "shown"))
     return tuple(_tally(name, outcomes) for name in order)
 
 
@@ -316,7 +315,6 @@ def _tally(name: str, outcomes: Sequence[ControlOutcome]) -> GateTally:
         rejected=answers.count("fail"),
         rejected_alone=sum(_rejecting(one) == {name} for one in outcomes),
         insufficient=answers.count("insufficient"),
-        shown=answers.count("shown"),
     )
 
 
