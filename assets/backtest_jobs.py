@@ -52,7 +52,8 @@ def _backtest_op(universe: Universe) -> dg.OpDefinition:
     def backtest(context: dg.OpExecutionContext, config: BacktestConfig, toto: TotoOps) -> None:
         from toto_ops.evaluation.backtest_report import draw_plots, overview
         from toto_ops.pipeline.backtest_request import BacktestRequest
-        from toto_ops.pipeline.backtesting import ReportFiles, run_backtest
+        from toto_ops.pipeline.backtesting import run_backtest
+        from toto_ops.pipeline.report_files import ReportFiles
 
         project = toto.project()
         asked = {name: value for name, value in config.model_dump(exclude=set(_FILES)).items() if value is not None}

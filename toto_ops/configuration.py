@@ -191,7 +191,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"cannot be read ({error})", where=str(path), remedy="restore the file or set TOTO_CONFIG_DIR"
+            f"cannot be read ({error})",
+            where=str(path),
+            remedy="give a file that is there; TOTO_CONFIG_DIR is the folder of the project's own",
         ) from error
     try:
         content = yaml.load(text, _ConfigLoader)  # noqa: S506 - a SafeLoader
@@ -228,9 +230,13 @@ def read_config(path: Path, model: type[Model]) -> Model:
 
 
 def _describe(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+    place = ".".join(str(part) for part in fault["loc"])
+    key = place or "(top level)"
     if fault["type"] == "extra_forbidden":
         return f"key `{key}` is unknown"
     if fault["type"] == "missing":
         return f"key `{key}` is missing"
-    return f"key `{key}`: {fault['msg']} (got {fault['input']!r:.80})"
+    if fault["type"] == "value_error" and isinstance(fault["input"], Mapping):
+        # The fault is in how several keys go together, and the message names them: everything else would only hide it.
+        return f"key `{place}`: {fault['ctx']['error']}" if place else str(fault["ctx"]["error"])
+    return f"key `{key}`: {fault['msg'].removeprefix('Value error, ')} (got {fault['input']!r:.80})"

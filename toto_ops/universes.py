@@ -230,7 +230,7 @@ class Universe(StrictModel):
             try:
                 symbol = checked_symbol(name)
             except SymbolNameError as error:
-                raise ValueError(str(error)) from error
+                raise ValueError(f"{error.problem}: {error.remedy}") from error
             if symbol in canonical:
                 raise ValueError(f"{name!r} is there already, or collides with another symbol once upper-cased")
             canonical[symbol] = {} if membership is None else membership
@@ -240,7 +240,9 @@ class Universe(StrictModel):
     def _mixed_where_combined(self) -> Universe:
         combined = isinstance(self.source, CombinedSource)
         if combined != bool(self.parts) or combined != (self.asset_class == "mixed") or combined != (self.adjustment == "mixed"):
-            raise ValueError("parts, asset_class mixed and adjustment mixed belong to a source of kind combined, and come from it")
+            raise ValueError(
+                "parts, asset_class mixed and adjustment mixed belong to a source of kind combined, and come from it"
+            )
         return self
 
     @field_validator("cadence", "ingest_cadence")

@@ -13,13 +13,13 @@ from toto_ops.pipeline.control_market import run_control
 from toto_ops.pipeline.control_project import ControlTask
 from toto_ops.pipeline.controls import CONTROLS, OUTCOMES
 
-NULL, PLANTED = 20, 4
+NULL, PLANTED, SEED = 20, 4, 1
 
 
 @pytest.mark.subprocess
 def test_the_judge_is_to_be_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOTO_HOME", str(tmp_path / "home"))
-    asked = ["--null", str(NULL), "--planted", str(PLANTED), "--leaked", "1", "--profile", "short", "--json"]
+    asked = ["--null", str(NULL), "--planted", str(PLANTED), "--leaked", "1", "--profile", "short", "--seed", str(SEED), "--json"]
     answer = CliRunner().invoke(app, ["controls", *asked])
     assert answer.exit_code == 0, answer.output
     found = json.loads(answer.stdout)
@@ -45,6 +45,6 @@ def test_the_judge_is_to_be_believed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {path.name for path in home.iterdir()} == {found["namespace"], "locks"}
     assert not (home / found["namespace"] / "work").exists()
     stored = json.loads((home / found["namespace"] / CONTROLS / OUTCOMES / "null-003.json").read_text())
-    task = ControlTask("null", 3, seed=0, universe=stored["universe"], line="bc", profile="short", settings=Settings())
+    task = ControlTask("null", 3, seed=SEED, universe=stored["universe"], line="bc", profile="short", settings=Settings())
     again = run_control(task, tmp_path / "again", tmp_path).model_dump(mode="json")
     assert {**again, "seconds": 0} == {**stored, "seconds": 0}

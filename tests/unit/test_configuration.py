@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from toto_ops.configuration import Settings, StrictModel, VersionedModel, in_words, overlay, read_config, read_yaml
+from toto_ops.configuration import Settings, StrictModel, VersionedModel, in_words, overlay, parse_config, read_config, read_yaml
 from toto_ops.errors import ConfigError
 
 
@@ -100,6 +100,22 @@ def test_an_absent_or_binary_file_is_a_config_error(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_yaml(path)
+
+
+class Interval(StrictModel):
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} lies above high {self.high}")
+        return self
+
+
+def test_keys_that_do_not_go_together_are_told_of_without_all_the_others() -> None:
+    with pytest.raises(ConfigError, match=r"^command line: low 2.0 lies above high 1.0\. Remedy"):
+        parse_config({"low": 2, "high": 1}, Interval, Path("command line"))
 
 
 def test_every_fault_of_a_file_is_reported_at_once(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def backtest(
     """
     from toto_ops.configuration import Settings, parse_config
     from toto_ops.pipeline.backtest_request import BacktestRequest
-    from toto_ops.pipeline.backtesting import ReportFiles, run_backtest
+    from toto_ops.pipeline.backtesting import run_backtest
     from toto_ops.pipeline.project import Project
+    from toto_ops.pipeline.report_files import ReportFiles
 
     asked: dict[str, Any] = {
         "universe": universe,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.bootstrap import BootstrapConfig, Estimate, block_estimate, estimate, resample_indices
 from toto_ops.evaluation.findings import DirectionalResult, ImitationResult
+from toto_ops.evaluation.market_index import own_open_returns
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.backtest import BacktestResult
 from toto_ops.simulation.observation import Action, Decision, Observation
@@ -113,13 +114,13 @@ def _resampled(confusion: Counts, config: BootstrapConfig) -> Counts:
 
 
 def directional(panel: Panel, result: BacktestResult, config: BootstrapConfig) -> DirectionalResult:
-    """How often positions pointed the way the price went until the next open.
+    """How often positions pointed the way the price went until the symbol's own next open.
 
     The base rate is what the same numbers of longs and shorts would score if they were placed without looking: longs are
     right as often as prices rise over all symbols and bars, shorts as often as they fall. Unchanged prices are no move.
     """
-    moved = np.sign(panel.open[1:] / panel.open[:-1] - 1.0)
-    comparable = panel.tradable[1:] & panel.tradable[:-1] & (moved != 0) & ~np.isnan(moved)
+    moved = np.sign(own_open_returns(panel)[:-1])
+    comparable = (moved != 0) & ~np.isnan(moved)
     side = np.where(comparable, np.sign(result.weights[:-1]), 0.0)
     hits = ((side == moved) & (side != 0)).sum(axis=1).astype(np.float64)
     longs, shorts = ((side == sign).sum(axis=1).astype(np.float64) for sign in (1, -1))

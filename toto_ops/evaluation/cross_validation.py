@@ -242,7 +242,9 @@ def _on_block(
     """Every policy that is tested on a span, with its result and that of equal weight."""
     seats = [(proven, block) for proven in policies for block in proven.fold.blocks if block.span == span]
     plan: Plan = baseline_plan(REBALANCED, proving.panel, span.after, span.until)
-    entrants = [Entrant(f"fold {proven.fold.number}", proven.policy.act, proving.rules) for proven, _ in seats]
+    entrants = [
+        Entrant(f"fold {proven.fold.number}", proven.policy.act, proving.rules, proven.policy.inputs) for proven, _ in seats
+    ]
     equal = Entrant(REBALANCED.name, plan, proving.rules.for_baselines())
     *results, market = run_backtests(_panel(proving.panel, span), (*entrants, equal))
     return [(proven, block, result, market) for (proven, block), result in zip(seats, results, strict=True)]

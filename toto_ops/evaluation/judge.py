@@ -34,6 +34,7 @@ from toto_ops.evaluation.scoreboard import Scoreboard
 from toto_ops.evaluation.significance import Significance, significance_of
 from toto_ops.evaluation.stress_spans import measure_stress_spans, stress_spans
 from toto_ops.evaluation.symbol_trades import symbol_trades
+from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.market.calendars import periods_per_year
 from toto_ops.simulation.backtest import BacktestResult, backtest
@@ -119,7 +120,7 @@ def judge(
     policies = {candidate.name: candidate.policy for candidate in everyone}
     contest = hold_contest(panel, splits.test, policies, rules, periods_per_year=years)
     board = Scoreboard.of(contest, test, years, gates, fallback=fallback.name)
-    luck = _luck(contest, splits, circumstances, years)
+    luck = _luck(contest, _bars(panel, splits.validation), splits, circumstances, years)
     succession = against_champion(panel, universe, gates, challenger=challenger, champion=champion) if champion else None
     accuracy = _Accuracy(
         imitation=_imitation(panel, splits, gates, contest, pupil=challenger, teacher=fallback, rules=rules)
@@ -196,9 +197,11 @@ class _Accuracy:
         return (directional_criterion(self.directional),)
 
 
-def _luck(contest: Contest, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
-    # Only trials of this very split were ever chosen among; all that was tried before informed them.
-    chosen_among = [trial for trial in circumstances.trials if trial.split == splits]
+def _luck(contest: Contest, validation: Panel, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
+    # Only trials of this very split, on all of its bars, were ever chosen among; all that was tried before informed them.
+    # One that lived through a few of the bars would leave too few in common, and the question could not be asked at all.
+    lived_through = set(to_aware(validation.open_time[1:]))
+    chosen_among = [trial for trial in circumstances.trials if trial.split == splits and lived_through <= set(trial.timestamps)]
     return _Luck(
         significance=significance_of(
             contest.main.returns,

@@ -1,4 +1,4 @@
-"""The market of a universe as one series: the equal-weight mean of what its symbols earned."""
+"""What symbols earned from open to open: each by itself, and their equal-weight mean as the market of a universe."""
 
 from __future__ import annotations
 
@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 from toto_ops.features.panel import Panel
 
 Array = NDArray[np.float64]
+
+
+def own_open_returns(panel: Panel) -> Array:
+    """Return of each symbol from each of its opens to its own next one, `[T, A]`; NaN where it does not open, or never again.
+
+    The next open need not be in the next row: a symbol pauses, or stands beside a market of other hours.
+    """
+    following = np.full(len(panel.symbols), np.nan)
+    returns = np.full(panel.tradable.shape, np.nan)
+    for row in range(panel.rows - 1, -1, -1):
+        opens = panel.tradable[row]
+        returns[row, opens] = following[opens] / panel.open[row, opens] - 1.0
+        following = np.where(opens, panel.open[row], following)
+    return returns
 
 
 def market_returns(panel: Panel) -> Array:

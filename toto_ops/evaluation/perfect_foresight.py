@@ -13,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from toto_ops.evaluation.market_index import own_open_returns
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.entrants import Plan
+from toto_ops.simulation.fills import fill_rows
 from toto_ops.simulation.rules import TradingRules
 
 Array = NDArray[np.float64]
@@ -30,45 +32,47 @@ def perfect_foresight(panel: Panel, rules: TradingRules) -> Plan:
     rules
         Of one account: costs, lag and limits.
     """
-    ahead = _next_returns(panel)
+    filled = fill_rows(panel.mask, panel.tradable, rules.decision_lag)
+    ahead = np.nan_to_num(own_open_returns(panel), nan=0.0)
     cost = np.broadcast_to(np.asarray(rules.cost_rate + rules.slippage, dtype=np.float64), (len(panel.symbols),))
-    side = _best_sides(ahead, panel.tradable, cost=cost, may_short=rules.may_short)
-    side = _largest_moves(side, ahead, rules.max_positions)
-    return Plan(_announced(_due(side, rules.decision_lag), panel.mask) * rules.w_max)
+    side = _best_sides(ahead, _fills(filled), cost=cost, may_short=rules.may_short)
+    side = _largest_moves(side, _under_way(ahead, panel.tradable), rules.max_positions)
+    return Plan(_announced(side, filled) * rules.w_max)
 
 
-def _due(side: Array, lag: int) -> Array:
-    """What to decide at each close: the side of the open it meets, `lag` rows later; at the end the last one stays."""
-    last = np.repeat(side[-1:], min(lag, len(side)), axis=0)
-    return np.concatenate((side[lag:], last))
+def _fills(filled: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """`[T, A]`: some decision takes effect at this open."""
+    fills = np.zeros(filled.shape, dtype=bool)
+    decided, column = np.nonzero(filled >= 0)
+    fills[filled[decided, column], column] = True
+    return fills
 
 
-def _announced(due: Array, decides: NDArray[np.bool_]) -> Array:
-    """The changes of side alone, at the closes where something can be decided; NaN holds."""
-    announced = np.zeros(due.shape[1])
-    changes = np.full(due.shape, np.nan)
-    for row, wanted in enumerate(due):
-        changed = decides[row] & (wanted != announced)
+def _announced(side: Array, filled: NDArray[np.int64]) -> Array:
+    """The changes of side alone, each at the close whose decision takes effect at the open it is wanted from; NaN holds."""
+    columns = np.arange(side.shape[1])
+    announced = np.zeros(side.shape[1])
+    changes = np.full(side.shape, np.nan)
+    for row, at in enumerate(filled):
+        wanted = np.where(at >= 0, side[at, columns], announced)
+        changed = wanted != announced
         changes[row, changed] = wanted[changed]
-        announced = np.where(changed, wanted, announced)
+        announced = wanted
     return changes
 
 
-def _next_returns(panel: Panel) -> Array:
-    """Return `[T, A]` from the open of each row to the symbol's next open; 0 where either is missing."""
-    rows, assets = panel.tradable.shape
-    following = np.full(assets, np.nan)
-    ahead = np.zeros((rows, assets))
-    for row in range(rows - 1, -1, -1):
-        opens = panel.tradable[row]
-        known = opens & ~np.isnan(following)
-        ahead[row, known] = following[known] / panel.open[row, known] - 1.0
-        following = np.where(opens, panel.open[row], following)
-    return ahead
+def _under_way(ahead: Array, tradable: NDArray[np.bool_]) -> Array:
+    """The move each symbol is in `[T, A]`: over rows in which it does not open, the one since its latest open."""
+    rows = np.arange(len(ahead))[:, None]
+    latest = np.maximum.accumulate(np.where(tradable, rows, -1), axis=0)
+    return np.where(latest >= 0, np.take_along_axis(ahead, np.maximum(latest, 0), axis=0), 0.0)
 
 
-def _best_sides(ahead: Array, tradable: NDArray[np.bool_], *, cost: Array, may_short: bool) -> Array:
-    """The course of sides -1, 0, +1 `[T, A]` with the largest sum of returns less costs; it starts from 0."""
+def _best_sides(ahead: Array, fills: NDArray[np.bool_], *, cost: Array, may_short: bool) -> Array:
+    """The course of sides -1, 0, +1 `[T, A]` with the largest sum of returns less costs; it starts from 0.
+
+    A side changes where `fills` alone.
+    """
     sides = np.array([-1.0, 0.0, 1.0] if may_short else [0.0, 1.0])
     switching = np.abs(sides[:, None] - sides[None, :])[:, :, None] * cost
     rows, assets = ahead.shape
@@ -77,9 +81,10 @@ def _best_sides(ahead: Array, tradable: NDArray[np.bool_], *, cost: Array, may_s
     unchanged = np.arange(len(sides))[:, None]
     for row in range(rows - 1, -1, -1):
         # From each side held before (first axis) to each side held after (second axis).
-        outcome = (sides[:, None] * ahead[row] + worth)[None] - switching
-        best[row] = np.where(tradable[row], outcome.argmax(axis=1), unchanged)
-        worth = np.where(tradable[row], outcome.max(axis=1), worth)
+        kept = sides[:, None] * ahead[row] + worth
+        outcome = kept[None] - switching
+        best[row] = np.where(fills[row], outcome.argmax(axis=1), unchanged)
+        worth = np.where(fills[row], outcome.max(axis=1), kept)
     course = np.empty((rows, assets))
     held = np.full(assets, int(np.flatnonzero(sides == 0.0)[0]))
     for row in range(rows):

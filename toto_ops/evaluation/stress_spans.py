@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toto_ops.configuration import StrictModel
+from toto_ops.evaluation.baselines import PriceHistory
 from toto_ops.evaluation.bootstrap import BootstrapConfig, Estimate, estimate_of, resamples_of
 from toto_ops.evaluation.market_index import market_returns
 from toto_ops.evaluation.metrics import FLAT, log_returns, max_drawdown, ratio, total_return
@@ -181,13 +182,20 @@ def _most_volatile(market: Array) -> NDArray[np.bool_]:
 def _regimes(panel: Panel, names: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
     """Returns that followed a close at which most symbols were in each regime; the first of `names` where they tie.
 
-    The return from open `t` to open `t + 1` belongs to the regime known at the close of row `t - 1`.
+    The return from open `t` to open `t + 1` belongs to the regime known at the close of row `t - 1`. A symbol without a bar
+    there is in the regime of its latest one, for as long as baselines count it as present.
     """
     carried = dict(zip(panel.feature_names, np.moveaxis(panel.features, -1, 0), strict=True))
     carried |= dict(zip(panel.context_names, np.moveaxis(panel.context, -1, 0), strict=True))
     if any(name not in carried for name in names):
         return {}
-    votes = np.stack([np.where(panel.mask, carried[name], 0.0).sum(axis=1) for name in names])
+    history = PriceHistory(panel.mask, panel.close, panel.close_time)
+    votes = np.stack(
+        [
+            np.where(history.present, np.take_along_axis(carried[name], history.latest, axis=0), 0.0).sum(axis=1)
+            for name in names
+        ]
+    )
     leading = np.where(votes.max(axis=0) > 0, votes.argmax(axis=0), -1)[:-2]
     known = np.concatenate([np.full(min(1, panel.rows - 1), -1), leading])
     return {name: known == number for number, name in enumerate(names)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toto_ops.configuration import Settings
-from toto_ops.errors import InsufficientDataError
+from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.market.ingest import newest_close
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
@@ -74,6 +74,12 @@ def market_of(project: Project, universe: Universe, request: BacktestRequest) ->
         workshop = _workshop(project, folder)
         if request.raw_data_dir is not None:
             rejected = process(workshop, reading_from(universe, _absolute(request.raw_data_dir)))
+        elif not is_published(workshop.store, universe.name):
+            raise StorageError(
+                f"no bars of {universe.name} were processed into this folder",
+                where=str(folder),
+                remedy="process some with process_data and raw_data_dir, or leave processed_data_dir out to read what is served",
+            )
         view = read_market(workshop.store, universe.name)
         origin = f"{folder}, processed as of {view.snapshot.as_of:%Y-%m-%d %H:%M} UTC"
     quarantined = {symbol: "; ".join(reasons) for symbol, reasons in view.snapshot.quarantined.items()}

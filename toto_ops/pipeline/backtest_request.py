@@ -33,7 +33,7 @@ class BacktestRequest(StrictModel):
     model: str | None = None
     strategy_path: Path | None = None
     start_date: date | None = None
-    end_date: date | None = None
+    end_date: date | None = Field(default=None, lt=date.max)
     initial_capital: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="money; None: the universe's capital"
     )
@@ -53,7 +53,7 @@ class BacktestRequest(StrictModel):
         try:
             return tuple(dict.fromkeys(checked_symbol(str(name)) for name in symbols))
         except SymbolNameError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"{error.problem}: {error.remedy}") from error
 
     @field_validator("symbols")
     @classmethod

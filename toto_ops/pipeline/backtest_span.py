@@ -40,10 +40,9 @@ def permitted_span(
     earliest = first_day_after(known_until, close_time)
     if earliest is None:
         raise _nothing_left(knowledge, close_time)
-    span = Span(
-        after=request.after or datetime.combine(earliest, time(0), UTC),
-        until=request.until or to_aware(close_time[-1:])[0],
-    )
+    first, last = to_aware(close_time[[0, -1]])
+    # Nobody has seen bars that are not there yet: a last day beyond them must not count as a look at them.
+    span = Span(after=request.after or datetime.combine(earliest, time(0), UTC), until=min(request.until or last, last))
     bars = close_time[(close_time > to_utc64(span.after)) & (close_time <= to_utc64(span.until))]
     for name, moment in knowledge:
         if moment is not None and len(bars) and to_utc64(moment) >= bars[0]:
@@ -53,7 +52,6 @@ def permitted_span(
                 remedy=f"start on {earliest:%Y-%m-%d} at the earliest",
             )
     if len(bars) < MINIMUM_BARS:
-        first, last = to_aware(close_time[[0, -1]])
         raise InsufficientDataError(
             f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: too few",
             where=request.universe,

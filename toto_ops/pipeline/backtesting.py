@@ -18,22 +18,13 @@ from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
 from toto_ops.pipeline.backtest_span import permitted_span
 from toto_ops.pipeline.backtest_subjects import known_symbols, subjects_of
 from toto_ops.pipeline.project import Project
-from toto_ops.storage.atomic import replace_file
+from toto_ops.pipeline.report_files import ReportFiles
 from toto_ops.storage.hashing import value_hash
 
 if TYPE_CHECKING:
     from toto_ops.evaluation.backtest_document import BacktestReport
     from toto_ops.pipeline.symbol_selection import SymbolSelection
     from toto_ops.training.ledger import TrialLedger
-
-
-@dataclass(frozen=True)
-class ReportFiles:
-    """Where the report goes; None where it is not wanted."""
-
-    html: Path | None = None
-    text: Path | None = None
-    trades: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,7 @@ def run_backtest(project: Project, request: BacktestRequest, files: ReportFiles 
     from toto_ops.pipeline.backtest_findings import report_of
     from toto_ops.training.ledger import TrialLedger
 
+    wanted = (files or ReportFiles()).checked()
     settled = _settled(project, request)
     ledger = TrialLedger(project.store, settled.universe.name)
     selection = None
@@ -67,7 +59,7 @@ def run_backtest(project: Project, request: BacktestRequest, files: ReportFiles 
         settled = replace(settled, symbols=selection.symbols)
     look = _logged_look(settled, ledger)
     report = report_of(project, settled, tuple(ledger.trials()), look, selection)
-    return Backtested(report, _written(report, files or ReportFiles()))
+    return Backtested(report, wanted.write(report))
 
 
 def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
@@ -139,16 +131,3 @@ def _logged_look(settled: SettledBacktest, ledger: TrialLedger) -> Look | None:
         )
     earlier = sum(opening.opened_by != opened_by for opening in ledger.openings(looked_at))
     return Look(looked_at, earlier)
-
-
-def _written(report: BacktestReport, files: ReportFiles) -> tuple[Path, ...]:
-    from toto_ops.evaluation.backtest_report import render_html, render_text, trades_csv
-
-    wanted = ((files.html, render_html), (files.text, render_text), (files.trades, trades_csv))
-    written = []
-    for path, render in wanted:
-        if path is not None:
-            place = Path.cwd() / path.expanduser()
-            replace_file(place, render(report).encode())
-            written.append(place)
-    return tuple(written)

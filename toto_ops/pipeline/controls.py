@@ -78,7 +78,7 @@ def run_controls(settings: Settings, request: ControlsRequest, on_outcome: OnOut
     Raises
     ------
     ConfigError
-        If a universe, line or profile does not exist, or no universe has daily bars of one asset class.
+        If no market was asked for, a universe, line or profile does not exist, or no universe has daily bars of one asset class.
     BusyError
         If the very same controls are in progress.
     """
@@ -103,6 +103,8 @@ def _universes(project: Project, request: ControlsRequest) -> tuple[str, ...]:
     if request.profile not in PROFILES:
         raise ConfigError(f"there is no profile {request.profile!r}", remedy=f"choose one of {', '.join(PROFILES)}")
     line(request.line)
+    if not request.leaked + request.planted + request.null:
+        raise ConfigError("no market was asked for", remedy="ask for null, planted or leaked markets: none shows nothing")
     if request.universes:
         return tuple(control_universe(project, name).name for name in request.universes)
     fit = tuple(name for name, universe in project.universes.universes.items() if serves_for_controls(universe))

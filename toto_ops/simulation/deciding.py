@@ -64,20 +64,27 @@ class DecisionDesk:
     def __init__(self, panel: Panel, entrants: Sequence[Entrant]) -> None:
         groups: dict[tuple[Hashable, bool], list[int]] = {}
         plans: dict[int, Plan] = {}
+        asked: dict[int, Act | Stackable] = {}
         for index, entrant in enumerate(entrants):
             _refuse_other_shapes(panel, entrant)
             if isinstance(entrant.decides, Plan):
                 plans[index] = entrant.decides
             else:
+                asked[index] = entrant.decides
                 shared = entrant.decides.family if isinstance(entrant.decides, Stackable) else entrant.decides
                 groups.setdefault((shared, entrant.account_override is None), []).append(index)
-        taken = {name for group in groups.values() for index in group for name in entrants[index].fields}
+        taken = {name for index in asked for name in entrants[index].fields}
         self.order = [*(index for group in groups.values() for index in group), *plans]
         self.fields = tuple(name for name in FIELDS if name in taken)
         self._names = [entrants[index].name for index in self.order]
         self._mask = torch.from_numpy(panel.mask)
         self._anyone: NDArray[np.bool_] = np.asarray(panel.mask.any(axis=1))
-        self._shared = _seat([[entrants[index] for index in group] for group in groups.values()])
+        self._shared: list[_SharedPolicy] = []
+        for group in groups.values():
+            start = self._shared[-1].seats.stop if self._shared else 0
+            act = _joint([asked[index] for index in group])
+            override = _override([entrants[index] for index in group])
+            self._shared.append(_SharedPolicy(act, slice(start, start + len(group)), override))
         self._plans = _Plans.of(panel.mask.shape, list(plans.values()))
 
     def decide(self, row: int, observation: Observation | None) -> tuple[Tensor, Tensor] | None:
@@ -177,25 +184,16 @@ class _Plans:
         return cls(torch.from_numpy(weights), torch.from_numpy(np.isnan(weights)))
 
 
-def _seat(groups: Sequence[Sequence[Entrant]]) -> list[_SharedPolicy]:
-    """Give the next block of seats to each group of entrants that are asked together."""
-    policies: list[_SharedPolicy] = []
-    taken = 0
-    for group in groups:
-        shown = [torch.from_numpy(entrant.account_override) for entrant in group if entrant.account_override is not None]
-        policies.append(_SharedPolicy(_asked(group), slice(taken, taken + len(group)), torch.stack(shown) if shown else None))
-        taken += len(group)
-    return policies
+def _joint(policies: Sequence[Act | Stackable]) -> Act:
+    """What answers for all of a group: one function, or policies of one family."""
+    first = policies[0]
+    return first.stacked(policies) if isinstance(first, Stackable) else first
 
 
-def _asked(group: Sequence[Entrant]) -> Act:
-    """What answers for all entrants of a group."""
-    decides = group[0].decides
-    if isinstance(decides, Stackable):
-        return decides.stacked([entrant.decides for entrant in group])
-    if isinstance(decides, Plan):
-        raise TypeError("a plan is not asked")
-    return decides
+def _override(group: Sequence[Entrant]) -> Tensor | None:
+    """`[K, T, A, 4]` account features to show to a group; None where they are shown their own."""
+    given = [torch.from_numpy(entrant.account_override) for entrant in group if entrant.account_override is not None]
+    return torch.stack(given) if given else None
 
 
 def _nothing_decided(shape: tuple[int, ...], account: NDArray[np.float32]) -> Decisions:

@@ -85,6 +85,8 @@ class BarPrices(NamedTuple):
         `[B, A]` or `[A]` standard deviation of log returns per bar, as known before this open; NaN where unknown.
     traded_value
         `[B, A]` or `[A]` money usually traded in one bar, as known before this open; NaN where unknown.
+    complete
+        Every symbol is tradable and none delisted, and who made this bar knows it: then nothing has to be asked of each.
     """
 
     open: Tensor
@@ -93,6 +95,7 @@ class BarPrices(NamedTuple):
     elapsed_days: Tensor
     volatility: Tensor
     traded_value: Tensor
+    complete: bool = False
 
     @classmethod
     def of_prices(cls, open_: Tensor, tradable: Tensor, delisted: Tensor, elapsed_days: Tensor) -> BarPrices:
@@ -240,14 +243,15 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     peak, cooldown, flat = _breaker(state, worth.detach(), bankrupt, rules)
     holdings = Holdings(
         value=value,
-        worth=worth,
+        worth=worth.unsqueeze(-1),
         initial=state.initial,
-        movable=bar.tradable | bar.delisted,
+        movable=None if bar.complete else bar.tradable | bar.delisted,
         delisted=bar.delisted,
         volatility=bar.volatility,
         traded_value=bar.traded_value,
     )
-    weight, forced = weight.to(value.dtype), bar.delisted | _stopped(state, value, rules)
+    stopped = _stopped(state, value, rules)
+    weight, forced = weight.to(value.dtype), stopped if bar.complete else stopped | bar.delisted
 
     def traded_for(closed: Tensor, rules: TradingRules) -> Sized:
         return sized(weight, hold, forced | closed.unsqueeze(-1), holdings, rules)
@@ -258,7 +262,7 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
         wanted, costs = straight_through(wanted, smooth.wanted), straight_through(costs, smooth.costs)
 
     change = wanted - value
-    traded = change.abs() > rounding(worth).unsqueeze(-1)
+    traded = change.abs() > rounding(holdings.worth)
     bought = wanted / state.mark
     # Without a trade the very same units, whatever value over price is rounded to.
     units = straight_through(torch.where(change.bool(), bought, state.units), bought)
@@ -306,17 +310,17 @@ def _breaker(state: PortfolioState, worth: Tensor, bankrupt: Tensor, rules: Trad
 
 
 def _stopped(state: PortfolioState, value: Tensor, rules: TradingRules) -> Tensor:
-    """`[B, A]` bool: the mark is at least `stop_loss` against the average entry price."""
+    """`[B, A]` bool: the mark is further than `stop_loss` against the average entry price."""
     if not in_force(rules.stop_loss):
         return torch.zeros_like(state.units, dtype=torch.bool)
     paid = state.units * state.entry
-    return (value - paid <= paid.abs() * -rules.stop_loss) & state.units.bool()
+    return value - paid < paid.abs() * -rules.stop_loss
 
 
 def _average_entry(state: PortfolioState, units: Tensor) -> Tensor:
     """Average entry price `[B, A]` once `units` are held: moved by additions, kept by reductions, new after a flip."""
     # The share of the position bought at this price: all of a new or flipped one, none of one that was reduced.
-    new = (1.0 - state.units.detach() / units).clamp(0.0, 1.0)
+    new = ((units - state.units.detach()) / units).clamp(0.0, 1.0)
     return torch.where(units.bool(), torch.lerp(state.entry, state.mark, new), 0.0)
 
 

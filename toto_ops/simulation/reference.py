@@ -234,12 +234,10 @@ def _stopped(account: ReferenceAccount, a: int, rules: PlainRules) -> bool:
     if account.units[a] == 0:
         return False
     rise = account.mark[a] / account.entry[a] - 1
-    return -rise >= rules.stop_loss if account.units[a] > 0 else rise >= rules.stop_loss
+    return -rise > rules.stop_loss if account.units[a] > 0 else rise > rules.stop_loss
 
 
-def _close_beyond_max_positions(
-    target: list[float | None], drifted: list[float], movable: list[bool], rules: PlainRules
-) -> None:
+def _close_beyond_max_positions(target: list[float | None], drifted: list[float], movable: list[bool], rules: PlainRules) -> None:
     assets = range(len(target))
     weights = [drifted[a] if wanted is None else wanted for a, wanted in enumerate(target)]
     stuck = [a for a in assets if not movable[a] and weights[a] != 0]

@@ -91,7 +91,7 @@ class TradingRules:
         Largest share of the value usually traded in a bar that one trade may take; what exceeds it is not traded now and
         takes another decision. No limit where that value is unknown or the symbol is delisted; `inf` for none.
     stop_loss
-        Close a position whose price is this far against its average entry; `inf` for none.
+        Close a position whose price is further than this against its average entry; `inf` for none.
     max_drawdown, breaker_cooldown
         Go flat at this drawdown from the peak, for this many bars; `inf` for none.
     bankruptcy_floor

@@ -21,10 +21,12 @@ class Holdings(NamedTuple):
     ----------
     value
         `[B, A]` money in each symbol.
-    worth, initial
-        `[B]` equity before any trade, and initial capital.
+    worth
+        `[B, 1]` equity before any trade.
+    initial
+        `[B]` initial capital.
     movable
-        `[B, A]` or `[A]` bool: can be traded or is liquidated as delisted.
+        `[B, A]` or `[A]` bool: can be traded or is liquidated as delisted; None: every symbol can be traded.
     delisted, volatility, traded_value
         `[B, A]` or `[A]`, as in `BarPrices`.
     """
@@ -32,7 +34,7 @@ class Holdings(NamedTuple):
     value: Tensor
     worth: Tensor
     initial: Tensor
-    movable: Tensor
+    movable: Tensor | None
     delisted: Tensor
     volatility: Tensor
     traded_value: Tensor
@@ -63,7 +65,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def rounding(worth: Tensor) -> Tensor:
-    """`[B]` money too small to be a trade: half the digits of the dtype (1.5e-8 of equity in float64)."""
+    """Money too small to be a trade, in the shape of `worth`: half the digits of the dtype (1.5e-8 of it in float64)."""
     return worth.abs() * math.sqrt(torch.finfo(worth.dtype).eps)
 
 
@@ -84,16 +86,17 @@ def sized(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holdings, 
     frictions = _frictions(holdings, rules)
     target, traded = _targets(weight, hold, must_close, holdings, rules)
     wanted = _settled(target, traded, holdings, frictions, rules)
-    return Sized(wanted, _costs((wanted - holdings.value).abs(), frictions))
+    size = (wanted - holdings.value).abs()
+    return Sized(wanted, size * _cost_rate(size, frictions))
 
 
 def _frictions(holdings: Holdings, rules: TradingRules) -> _Frictions:
     rate, impact, most = rules.cost_rate, None, None
     if _is_there(rules.slippage):
-        slippage = holdings.volatility * (rules.slippage / rules.slippage_volatility)
         as_stated = rules.slippage
-        filled = slippage.nan_to_num(nan=as_stated) if is_number(as_stated) else slippage.where(~slippage.isnan(), as_stated)
-        rate = filled + rate
+        slippage = holdings.volatility * (as_stated / rules.slippage_volatility)
+        known = slippage.nan_to_num(nan=as_stated) if is_number(as_stated) else slippage.where(~slippage.isnan(), as_stated)
+        rate = known + rate
     if _is_there(rules.impact) or in_force(rules.participation):
         usual = holdings.traded_value * (holdings.initial / rules.capital).unsqueeze(-1)
         # No volume means that none was reported, as for an index or a currency pair.
@@ -102,41 +105,49 @@ def _frictions(holdings: Holdings, rules: TradingRules) -> _Frictions:
             impact = rules.impact * holdings.volatility.nan_to_num(nan=0.0) / usual.sqrt()
         if in_force(rules.participation):
             most = torch.where(holdings.delisted, math.inf, rules.participation * usual)
-            most = torch.where(holdings.movable, most, 0.0)
+            most = most if holdings.movable is None else torch.where(holdings.movable, most, 0.0)
     return _Frictions(rate, impact, most)
 
 
 def _targets(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holdings, rules: TradingRules) -> tuple[Tensor, Tensor]:
     """Weights to hold, zero where nothing is asked for, and 1 where they are traded for, else 0: `[B, A]` each."""
-    value, movable, dtype = holdings.value, holdings.movable, holdings.value.dtype
-    worth = holdings.worth.unsqueeze(-1)
-    asked = ~(hold | must_close) & movable
+    value, worth, movable = holdings.value, holdings.worth, holdings.movable
+    asked = ~(hold | must_close)
+    trade = asked | must_close
+    if movable is not None:
+        asked, trade = asked & movable, trade & movable
     # What is not asked for may be anything, NaN included: drop it before arithmetic or its gradient sees it.
     target = _clamped(torch.where(asked, weight, 0.0), *rules.weight_range)
-    trade = asked | (must_close & movable)
     if not is_number(rules.max_positions) or target.shape[-1] > rules.max_positions:
-        intended = torch.lerp(value, target * worth, _as_numbers(trade, dtype))
-        stays = _largest(intended.abs(), ~movable & intended.bool(), rules.max_positions)
-        target = target * _as_numbers(stays, dtype)
-        trade = trade | (movable & ~stays)
+        intended = torch.lerp(value, target * worth, _as_numbers(trade, value.dtype))
+        stuck = torch.zeros_like(trade) if movable is None else ~movable & intended.bool()
+        stays = _largest(intended.abs(), stuck, rules.max_positions)
+        target = target * _as_numbers(stays, value.dtype)
+        trade = trade | (~stays if movable is None else movable & ~stays)
     if _is_there(rules.rebalancing_band) or _is_there(rules.minimum_trade):
         least = worth * rules.rebalancing_band
         if _is_there(rules.minimum_trade):
             least = torch.maximum(least, rules.minimum_trade * (holdings.initial / rules.capital).unsqueeze(-1))
         large_enough = (target * worth - value).abs() >= least
         trade = trade & (large_enough | ~target.bool())
-    traded = _as_numbers(trade, dtype)
+    traded = _as_numbers(trade, value.dtype)
     return target * traded, traded
 
 
 def _largest(size: Tensor, stuck: Tensor, count: int | Tensor) -> Tensor:
-    """`[B, A]` bool: the `count` largest of `size`, earlier symbols first among equals.
+    """`[B, A]` bool: the `count` largest of `size`, earlier symbols first among equals; nothing that is 0 matters.
 
     Positions that cannot be traded now take their places first: they stay whatever is decided.
     """
-    order = torch.argsort(size.masked_fill(stuck, math.inf), dim=-1, descending=True, stable=True)
-    has_place = torch.arange(size.shape[-1], device=size.device) < count
-    return stuck.scatter(-1, order, has_place.expand_as(order)) | stuck
+    crowded = (total(_as_numbers(size.bool(), size.dtype)).unsqueeze(-1) > count).squeeze(-1).nonzero().squeeze(-1)
+    stays = torch.ones_like(stuck)
+    if not len(crowded):
+        return stays
+    waits = stuck.index_select(0, crowded)
+    order = torch.argsort(size.index_select(0, crowded).masked_fill(waits, math.inf), dim=-1, descending=True, stable=True)
+    places = count.index_select(0, crowded) if isinstance(count, Tensor) else count
+    has_place = torch.arange(size.shape[-1], device=size.device) < places
+    return stays.index_copy(0, crowded, waits.scatter(-1, order, has_place.expand_as(order)) | waits)
 
 
 def _settled(target: Tensor, traded: Tensor, holdings: Holdings, frictions: _Frictions, rules: TradingRules) -> Tensor:
@@ -150,25 +161,21 @@ def _settled(target: Tensor, traded: Tensor, holdings: Holdings, frictions: _Fri
     fixed = torch.addcmul(value, value, traded, value=-1)
     cap = _GrossCap.of(holdings, frictions, rules) if in_force(rules.gross_leverage) else None
 
-    def uncapped(left: Tensor) -> tuple[Tensor, Tensor]:
+    def reached(left: Tensor) -> tuple[Tensor, Tensor]:
         """Values where equity is `left`, and what one more unit of equity changes about them."""
-        wanted = torch.addcmul(fixed, target, left.unsqueeze(-1))
-        if frictions.most is None:
-            return wanted, target
-        low, high = value - frictions.most, value + frictions.most
-        return wanted.clamp(low, high), target * _as_numbers((wanted > low) & (wanted < high), target.dtype)
+        wanted, slope = torch.addcmul(fixed, target, left), target
+        if frictions.most is not None:
+            low, high = value - frictions.most, value + frictions.most
+            slope = target * _as_numbers((wanted > low) & (wanted < high), target.dtype)
+            wanted = wanted.clamp(low, high)
+        return (wanted, slope) if cap is None else cap.cut(wanted, slope, left)
 
     left = worth
     for _ in range(0 if rules.costs_nothing else _newton_steps(worth.dtype, frictions)):
-        wanted, slope = uncapped(left)
-        if cap is not None:
-            wanted, slope = cap.cut_with_slope(wanted, slope, left)
-        change = wanted - value
-        costs = total(_costs(change.abs(), frictions))
-        growth = total(_marginal_cost(change, frictions) * slope)
-        left = torch.addcmul(worth - costs, growth, left) / (1.0 + growth).clamp(min=0.5)
-    wanted, _ = uncapped(left)
-    return wanted if cap is None else cap.cut(wanted, left)
+        wanted, slope = reached(left)
+        costs, growth = _costs_and_growth(wanted - value, slope, frictions)
+        left = torch.addcmul(worth - costs, growth, left) / (1.0 + growth)
+    return reached(left)[0]
 
 
 def _newton_steps(dtype: torch.dtype, frictions: _Frictions) -> int:
@@ -180,67 +187,77 @@ def _newton_steps(dtype: torch.dtype, frictions: _Frictions) -> int:
 class _GrossCap(NamedTuple):
     """The cap on gross exposure: all values are scaled down alike, as far as they can be closed.
 
-    `stuck` `[B, A]` is what cannot be closed, `taken` `[B]` the room it takes, `leverage` the cap.
+    `stuck` `[B, A]` is what cannot be closed, `taken` `[B, 1]` the room it takes (None: nothing is stuck), `leverage` the cap.
     """
 
-    stuck: Tensor
-    taken: Tensor
+    stuck: Tensor | None
+    taken: Tensor | None
     leverage: Limit
 
     @classmethod
     def of(cls, holdings: Holdings, frictions: _Frictions, rules: TradingRules) -> _GrossCap:
-        value = holdings.value
-        if frictions.most is None:
+        value, leverage = holdings.value, _as_column(rules.gross_leverage)
+        if frictions.most is not None:
+            stuck = value - value.clamp(-frictions.most, frictions.most)
+        elif holdings.movable is not None:
             stuck = value * _as_numbers(~holdings.movable, value.dtype)
         else:
-            stuck = value - value.clamp(-frictions.most, frictions.most)
+            return cls(None, None, leverage)
         # A little more than is stuck: what rounding leaves of a cap that is used up is no room for a trade.
-        taken = total(stuck.abs()) * (1.0 + 64.0 * torch.finfo(value.dtype).eps)
-        return cls(stuck, taken, rules.gross_leverage)
+        return cls(stuck, _column(stuck.abs()) * (1.0 + 64.0 * torch.finfo(value.dtype).eps), leverage)
 
-    def cut(self, wanted: Tensor, left: Tensor) -> Tensor:
-        """Values under the cap where equity is `left` `[B]`."""
-        free, _, share = self._excess(wanted, left)
-        # Taken off rather than scaled: where nothing is cut, units held stay exactly as they are.
-        return torch.addcmul(wanted, free, share.unsqueeze(-1), value=-1)
+    def cut(self, wanted: Tensor, slope: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+        """Values under the cap where equity is `left` `[B, 1]`, and what one more unit of equity changes about them.
 
-    def cut_with_slope(self, wanted: Tensor, slope: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, and what one more unit of equity changes about them if it changes `slope` about `wanted`."""
-        free, gross, share = self._excess(wanted, left)
+        Without the cap, they are `wanted` and change by `slope`.
+        """
+        free = wanted if self.stuck is None else wanted - self.stuck
+        gross = _column(free.abs())
+        room = left * self.leverage if self.taken is None else left * self.leverage - self.taken
+        # Looking costs less than cutting nothing: most often no account is above its cap.
+        if not bool((gross > room).any()):
+            return wanted, slope
+        gross = gross.clamp(min=torch.finfo(gross.dtype).tiny)
+        share = (gross - room.clamp(min=0.0)).clamp(min=0.0) / gross
         kept = 1.0 - share
         # Only where the cap cuts something but not all does it move with equity.
         binds = (share * kept).sign()
-        growth = (binds * (total(free.sign() * slope) * kept - self.leverage) / gross).unsqueeze(-1)
-        cut = torch.addcmul(wanted, free, share.unsqueeze(-1), value=-1)
-        return cut, torch.addcmul(slope * kept.unsqueeze(-1), free, growth, value=-1)
-
-    def _excess(self, wanted: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What can be cut `[B, A]`, its gross `[B]`, and the share of it that is beyond the cap `[B]`."""
-        free = wanted - self.stuck
-        gross = total(free.abs()).clamp(min=torch.finfo(free.dtype).tiny)
-        room = (self.leverage * left - self.taken).clamp(min=0.0)
-        return free, gross, (gross - room).clamp(min=0.0) / gross
+        growth = binds * (_column(free.sign() * slope) * kept - self.leverage) / gross
+        # Taken off rather than scaled: where nothing is cut, units held stay exactly as they are.
+        return torch.addcmul(wanted, free, share, value=-1), torch.addcmul(slope * kept, free, growth, value=-1)
 
 
-def _costs(size: Tensor, frictions: _Frictions) -> Tensor:
-    """`[B, A]` money for trades of absolute values `size` `[B, A]`."""
-    if frictions.impact is None:
-        return size * frictions.rate
-    return size * (frictions.rate + _pressure(size, frictions.impact))
-
-
-def _marginal_cost(change: Tensor, frictions: _Frictions) -> Tensor:
-    """`[B, A]` what the costs grow by if the change grows by one."""
+def _costs_and_growth(change: Tensor, slope: Tensor, frictions: _Frictions) -> tuple[Tensor, Tensor]:
+    """`[B, 1]` costs of trades, and what they grow by with one more unit of equity, if that changes them by `slope`."""
     if frictions.impact is None:
         rate = frictions.rate
-        return torch.copysign(rate, change) if isinstance(rate, Tensor) else change.sign() * rate
-    return change.sign() * (frictions.rate + 1.5 * _pressure(change.detach().abs(), frictions.impact))
+        signed = torch.copysign(rate, change) if isinstance(rate, Tensor) else change.sign() * rate
+        return _column(signed * change), _column(signed * slope)
+    size = change.abs()
+    marginal = change.sign() * (frictions.rate + 1.5 * _pressure(size.detach(), frictions.impact))
+    # A market so thin that the last unit costs half of itself is nothing to extrapolate from.
+    return _column(size * _cost_rate(size, frictions)), _column(marginal * slope).clamp(min=-0.5)
+
+
+def _cost_rate(size: Tensor, frictions: _Frictions) -> Limit:
+    """What trades of absolute values `size` `[B, A]` cost, as a fraction of them."""
+    return frictions.rate if frictions.impact is None else frictions.rate + _pressure(size, frictions.impact)
 
 
 def _pressure(size: Tensor, impact: Tensor) -> Tensor:
     """`[B, A]` fraction of a trade that market impact costs."""
     # The smallest of numbers keeps the gradient of size * sqrt(size) finite where nothing is traded.
     return (impact * (size + torch.finfo(size.dtype).tiny).sqrt()).clamp(max=1.0)
+
+
+def _column(values: Tensor) -> Tensor:
+    """`[B, 1]` sum of `[B, A]` over the symbols."""
+    return values if values.shape[-1] == 1 else total(values).unsqueeze(-1)
+
+
+def _as_column(rule: Limit) -> Limit:
+    """A figure of accounts, one for all or `[B]`, beside figures of symbols."""
+    return rule.unsqueeze(-1) if isinstance(rule, Tensor) and rule.ndim == 1 else rule
 
 
 def _is_there(rule: Limit) -> bool:

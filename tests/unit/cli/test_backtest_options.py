@@ -11,8 +11,9 @@ from tests.unit.evaluation.backtest_report_samples import report
 from toto_ops.cli import app
 from toto_ops.pipeline import backtesting
 from toto_ops.pipeline.backtest_request import BacktestRequest
-from toto_ops.pipeline.backtesting import Backtested, ReportFiles
+from toto_ops.pipeline.backtesting import Backtested
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.report_files import ReportFiles
 
 OPTIONS = {
     "universe": "stocks",

@@ -121,11 +121,11 @@ def test_directional_accuracy_of_a_hand_computed_example(panel_of, universe, can
     assert figures.base_rate == pytest.approx((5 * 5 / 7 + 1 * 2 / 7) / 6)
 
 
-def test_an_open_that_is_missing_is_no_move(panel_of, universe, candidate):
+def test_a_move_over_missing_opens_ends_at_the_next_one_there_is(panel_of, universe, candidate):
     gappy = without_bars(panel_of(rows=30), 10, 20)
     result = backtest(gappy, candidate("bc").policy.act, TradingRules.of(universe))
     everywhere = replace(result, weights=np.ones_like(result.weights))
-    assert directional(gappy, everywhere, CONFIG).positions == 29 + 29 - 11
+    assert directional(gappy, everywhere, CONFIG).positions == 29 + 29 - 10
 
 
 def test_a_bar_that_opens_in_one_row_and_closes_in_a_later_one_moves_between_its_opens(panel_of, universe, candidate):
@@ -135,6 +135,17 @@ def test_a_bar_that_opens_in_one_row_and_closes_in_a_later_one_moves_between_its
     across = replace(panel, mask=mask, close=np.where(mask, panel.close, np.nan))
     result = backtest(across, candidate("bc").policy.act, TradingRules.of(universe))
     assert directional(across, replace(result, weights=np.ones_like(result.weights)), CONFIG).positions == 29 + 29
+
+
+def test_symbols_that_never_open_in_neighbouring_rows_are_judged_by_their_own_opens(panel_of, universe, candidate):
+    panel = panel_of(rows=6)
+    tradable = np.array([[True, False], [False, True]] * 3)
+    prices = np.array([[10.0, np.nan], [np.nan, 10.0], [11.0, np.nan], [np.nan, 9.0], [12.0, np.nan], [np.nan, 10.0]])
+    interleaved = replace(panel, open=prices, tradable=tradable, mask=~tradable)
+    result = backtest(interleaved, candidate("bc", idle=True).policy.act, TradingRules.of(universe))
+    figures = directional(interleaved, replace(result, weights=np.full((6, 2), 0.5)), CONFIG)
+    # Two moves each: up up, down up; all held long.
+    assert (figures.positions, figures.accuracy.value, figures.base_rate) == (4, pytest.approx(3 / 4), pytest.approx(3 / 4))
 
 
 def test_no_position_has_no_accuracy(panel_of, universe, candidate):

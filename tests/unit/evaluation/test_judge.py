@@ -162,6 +162,15 @@ def test_overfitting_is_asked_of_the_trials_of_this_split_alone(judged, trials_o
     assert verdicts(asked)[OVERFITTING] in {"pass", "fail"}
 
 
+def test_a_trial_on_a_few_of_the_bars_does_not_silence_the_question_of_overfitting(judged, trials_of):
+    *whole, short = trials_of(7)
+    short = short.model_copy(update={"returns": short.returns[:10], "timestamps": short.timestamps[:10]})
+    asked, alone = judged(trials=[*whole, short]), judged(trials=whole)
+    assert verdicts(asked)[OVERFITTING] == verdicts(alone)[OVERFITTING] != "insufficient"
+    assert asked.overfitting == alone.overfitting
+    assert asked.significance.effective_trials == alone.significance.effective_trials + 1
+
+
 def test_stress_spans_and_targets_are_about_the_challenger(judged):
     evidence = judged()
     names = [span.name for span in evidence.stress_spans]

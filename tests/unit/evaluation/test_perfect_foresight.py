@@ -121,6 +121,39 @@ def test_a_gap_in_a_calendar_belongs_to_the_return_that_spans_it() -> None:
     assert sides_held(panel_of_opens(opens, tradable), RULES)[1, 0] == 1.0
 
 
+MOVES = st.sampled_from((-0.06, -0.03, -0.004, 0.0, 0.004, 0.03, 0.06))
+
+
+def panel_of_two_markets(one: list[float], other: list[float]) -> Panel:
+    """The first symbol opens in even rows, the second in odd ones, and bars of both close in odd ones: a day that never
+    closes around the hours of an exchange.
+    """
+    opens = np.full((2 * len(one) + 4, 2), np.nan)
+    for column, returns in enumerate((one, other)):
+        opens[column::2, column] = 100.0 * np.cumprod([1.0, 1.0, *(1.0 + move for move in returns)])
+    panel = panel_of_opens(np.nan_to_num(opens, nan=100.0))
+    closes_here = np.zeros(opens.shape, dtype=bool)
+    closes_here[1::2] = True
+    return replace(panel, open=opens, tradable=~np.isnan(opens), mask=closes_here)
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs=st.lists(st.tuples(MOVES, MOVES), min_size=1, max_size=5))
+def test_markets_of_different_hours_are_each_foreseen_at_their_own_opens(pairs: list[tuple[float, float]]) -> None:
+    returns = [list(moves) for moves in zip(*pairs, strict=True)]
+    held = sides_held(panel_of_two_markets(*returns), RULES)
+    for column, moves in enumerate(returns):
+        course = tuple(held[column::2, column][1 : 1 + len(moves)])
+        best = max(worth(other, moves, 0.01) for other in product((0.0, 1.0), repeat=len(moves)))
+        assert worth(course, moves, 0.01) == pytest.approx(best, abs=1e-12)
+
+
+def test_what_follows_a_gap_is_foreseen_before_the_gap() -> None:
+    opens = np.array([[100.0], [100.0], [100.0], [100.0], [110.0], [110.0]])
+    tradable = np.array([[True], [True], [False], [True], [True], [True]])
+    assert sides_held(panel_of_opens(opens, tradable), RULES)[3, 0] == 1.0
+
+
 def test_it_does_not_know_what_comes_after_its_span() -> None:
     panel = panel_of_returns([[0.0], [0.0], [0.0], [0.2]])
     cut = panel.take(np.arange(panel.rows) < panel.rows - 1)

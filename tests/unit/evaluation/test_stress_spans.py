@@ -59,6 +59,15 @@ def test_the_market_is_in_the_regime_of_most_symbols():
     assert not spans["bear market"].chosen.any()
 
 
+def test_a_regime_goes_on_over_rows_in_which_no_bar_closes():
+    returns = GENERATOR.normal(0, 0.01, (30, 2))
+    panel = panel_of_returns(returns, features=with_regime(returns, np.array([5])))
+    mask = panel.mask.copy()
+    mask[6] = False
+    paused = replace(panel, mask=mask, features=np.where(mask[..., None], panel.features, 0.0).astype(np.float32))
+    assert np.flatnonzero(spans_of(paused)["high volatility"].chosen).tolist() == [6, 7]
+
+
 def test_regimes_are_disjoint_and_the_first_return_has_none():
     returns = GENERATOR.normal(0, 0.01, (50, 2))
     spans = spans_of(panel_of_returns(returns, features=with_regime(returns, np.arange(0, 51, 3))))

@@ -40,6 +40,7 @@ def test_open_ends_stay_open() -> None:
         ({"symbols": "AAPL,,MSFT"}, "is not a symbol"),
         ({"start_date": "2024-02-01", "end_date": "2024-01-01"}, "lies after"),
         ({"start_date": "yesterday"}, "start_date"),
+        ({"end_date": "9999-12-31"}, "end_date"),
         ({"initial_capital": 0}, "greater than 0"),
         ({"initial_capital": float("inf")}, "finite"),
         ({"process_data": True, "raw_data_dir": "raw"}, "process_data needs raw_data_dir"),

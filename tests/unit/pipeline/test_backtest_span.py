@@ -57,6 +57,11 @@ def test_the_last_day_is_included() -> None:
     assert span.until == moment(12) + timedelta(days=1)
 
 
+def test_a_last_day_beyond_the_bars_is_no_look_at_bars_to_come() -> None:
+    span = permitted_span(request(end_date="2199-12-31"), [], MIDNIGHTS)
+    assert span.until == moment(31), "else bars that nobody has seen would count as looked at"
+
+
 def test_a_model_that_knows_everything_cannot_be_backtested() -> None:
     with pytest.raises(LookAheadError, match=r"every bar is known.* the model \(up to 2024-01-31"):
         permitted_span(request(start_date="2024-01-31"), [("the model", moment(31))], MIDNIGHTS)

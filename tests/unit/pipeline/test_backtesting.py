@@ -12,7 +12,8 @@ from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.errors import ConfigError, InsufficientDataError, LookAheadError, StorageError, SymbolNameError
 from toto_ops.evaluation.backtest_document import BacktestReport
 from toto_ops.evaluation.backtest_report import TRADE_COLUMNS
-from toto_ops.pipeline.backtesting import Backtested, ReportFiles, run_backtest
+from toto_ops.pipeline.backtesting import Backtested, run_backtest
+from toto_ops.pipeline.report_files import ReportFiles
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.registry.models import Submission
 from toto_ops.simulation.backtest import backtest

@@ -124,9 +124,14 @@ def test_a_kind_that_is_not_asked_for_makes_no_demand(settings: Settings, judged
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"profile": "thorough"}, "no profile 'thorough'"), ({"line": "magic"}, "magic"), ({"universes": ("moon",)}, "'moon'")],
-    ids=["profile", "line", "universe"],
+    [
+        ({"profile": "thorough"}, "no profile 'thorough'"),
+        ({"line": "magic"}, "magic"),
+        ({"universes": ("moon",)}, "'moon'"),
+        ({"leaked": 0, "planted": 0, "null": 0}, "no market was asked for"),
+    ],
+    ids=["profile", "line", "universe", "markets"],
 )
-def test_what_does_not_exist_is_refused(settings: Settings, changes: dict[str, object], problem: str) -> None:
+def test_what_cannot_be_run_is_refused(settings: Settings, changes: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         run_controls(settings, replace(REQUEST, **changes), told)  # type: ignore[arg-type]

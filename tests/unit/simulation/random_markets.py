@@ -116,7 +116,8 @@ class RandomMarkets:
             made = torch.from_numpy(values[row].copy())
             return made.to(dtype) if made.is_floating_point() else made
 
-        return BarPrices(*(tensor(getattr(self, name)) for name in BarPrices._fields))
+        names = ("open", "tradable", "delisted", "elapsed_days", "volatility", "traded_value")
+        return BarPrices(*(tensor(getattr(self, name)) for name in names))
 
     def reference_bar(self, row: int, account: int) -> ReferenceBar:
         """The same row for one account."""

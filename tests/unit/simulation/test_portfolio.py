@@ -476,13 +476,13 @@ class TestGradients:
         [SMOOTH, replace(SMOOTH, impact=0.5), replace(SMOOTH, impact=0.5, participation=0.8)],
         ids=["costs", "impact", "participation"],
     )
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(3))
     def test_gradient_of_equity_agrees_with_finite_differences(self, seed: int, rules: TradingRules) -> None:
         rng = np.random.default_rng(seed)
-        prices = torch.from_numpy(10 * np.exp(np.cumsum(rng.normal(0, 0.03, (8, 4)), axis=0)))
-        tradable = torch.from_numpy(rng.random((8, 4)) > 0.15)
+        prices = torch.from_numpy(10 * np.exp(np.cumsum(rng.normal(0, 0.03, (4, 3)), axis=0)))
+        tradable = torch.from_numpy(rng.random((4, 3)) > 0.15)
         prices = torch.where(tradable, prices, math.nan)
-        weights = torch.from_numpy(rng.uniform(-1.2, 1.2, (2, 8, 4))).requires_grad_()
+        weights = torch.from_numpy(rng.uniform(-1.4, 1.4, (2, 4, 3))).requires_grad_()
         assert torch.autograd.gradcheck(
             lambda w: self.final_equity(w, prices, tradable, rules), (weights,), eps=1e-7, atol=1e-5, rtol=1e-3
         )

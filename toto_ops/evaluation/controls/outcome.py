@@ -197,7 +197,7 @@ class ControlsSummary(VersionedModel):
     leaked: LeakedFindings | None
     planted: PlantedFindings | None
     null: NullFindings | None
-    demands: tuple[Demand, ...] = Field(description="empty where no market was asked for")
+    demands: tuple[Demand, ...] = Field(min_length=1)
 
     @property
     def met(self) -> bool:
