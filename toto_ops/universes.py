@@ -118,12 +118,12 @@ class Costs(StrictModel):
     slippage_at_volatility: float | None = Field(
         default=None,
         gt=0,
-        description="volatility of log returns per bar at which slippage is as stated; it grows in proportion. Absent: it does not",
+        description="volatility of returns per bar at which slippage is as stated; it grows in proportion. Absent: it does not",
     )
     impact: float = Field(
         default=0.0,
         ge=0,
-        description="square-root market impact: a further fraction of impact * volatility * sqrt(traded / usually traded per bar)",
+        description="square-root market impact, a fraction of impact * volatility * sqrt(traded / usually traded per bar)",
     )
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from toto_ops.evaluation.backtest_document import BacktestReport, MonthlyReturns, SelectionFindings, SubjectTrades, TradeRow
-from toto_ops.evaluation.figures import COMPARED, COMPARED_WITH_INTERVAL, FIGURES, cell, count, optional, percent, ratio
+from toto_ops.evaluation.figures import COMPARED, COMPARED_WITH_INTERVAL, FIGURES, Writer, cell, money, optional, percent, ratio
 from toto_ops.evaluation.line_plots import Line, Style, draw_lines
 from toto_ops.evaluation.performance import Performance
 from toto_ops.evaluation.report import page_environment
@@ -49,7 +49,7 @@ class Plots:
 def render_html(report: BacktestReport) -> str:
     """Render the page; its plots are inside."""
     environment = page_environment(_FOLDER)
-    environment.filters |= {"money": count, "day": _day, "moment": _moment, "price": _price}
+    environment.filters |= {"money": money(report.initial_capital), "day": _day, "moment": _moment, "price": _price}
     return environment.get_template(_TEMPLATE).render(
         report=report,
         figures=FIGURES,
@@ -91,7 +91,7 @@ def render_text(report: BacktestReport) -> str:
         section(f"{subject} under stress", performance_table(stresses)),
         *(section(f"Returns by month: {one.name}", _months(one)) for one in report.monthly),
         *(section(f"Trades by symbol: {one.name}", trades_table(one.by_symbol)) for one in report.traded),
-        *(section(f"Newest trades: {one.name}", _newest(one)) for one in report.traded),
+        *(section(f"Newest trades: {one.name}", _newest(one, money(report.initial_capital))) for one in report.traded),
         section("Choice of symbols", *(() if report.selection is None else _selection(report.selection))),
         section("How much to believe", bullets(belief(report))),
     )
@@ -103,7 +103,7 @@ def overview(report: BacktestReport) -> list[dict[str, str]]:
     return [
         {
             "contestant": one.name,
-            "final equity": count(one.final_equity),
+            "final equity": money(report.initial_capital)(one.final_equity),
             **{figure.title: cell(figure.of(one.performance), figure.write) for figure in first},
         }
         for one in report.contestants
@@ -124,11 +124,14 @@ def trades_csv(report: BacktestReport) -> str:
 def belief(report: BacktestReport) -> tuple[str, ...]:
     """What speaks for luck, in sentences."""
     found, name = report.significance, report.contestants[0].name
+    defined = report.contestants[0].performance.sharpe.value is not None
     tried = (
         f"{name}: the true Sharpe ratio is positive with a confidence of {percent(found.probabilistic_sharpe)}, and above "
         f"{ratio(found.expected_maximum_sharpe)} with one of {percent(found.deflated_sharpe)}: so much would the best of "
         f"{found.effective_trials} effective trials ({found.trials} in the ledger) and {found.earlier_openings} earlier looks at "
         "these bars show without any skill."
+        if defined
+        else f"{name}: its returns do not vary, so that there is no Sharpe ratio to be believed or doubted."
     )
     power = (
         f"{found.bars} returns show a true Sharpe ratio of {ratio(found.minimum_detectable_sharpe)} or more (5 % significance, "
@@ -155,16 +158,17 @@ def _title(report: BacktestReport) -> str:
         f"{report.universe}: backtest of {' and '.join(subject.origin for subject in report.subjects)}",
         f"{bars}, from {report.market}",
         f"{len(report.symbols)} symbols: {', '.join(report.symbols)}",
-        f"initial capital {count(report.initial_capital)}",
+        f"initial capital {money(report.initial_capital)(report.initial_capital)}",
     )
     return "\n".join(lines)
 
 
 def _results(report: BacktestReport) -> str:
-    money = text_table(
-        ("contestant", "role", "final equity"), [(one.name, one.role, count(one.final_equity)) for one in report.contestants]
+    write = money(report.initial_capital)
+    equity = text_table(
+        ("contestant", "role", "final equity"), [(one.name, one.role, write(one.final_equity)) for one in report.contestants]
     )
-    return f"{money}\n\n{performance_table({one.name: one.performance for one in report.contestants})}"
+    return f"{equity}\n\n{performance_table({one.name: one.performance for one in report.contestants})}"
 
 
 def _months(returns: MonthlyReturns) -> str:
@@ -179,7 +183,7 @@ def _months(returns: MonthlyReturns) -> str:
     return text_table(("", *MONTHS, "year"), rows)
 
 
-def _newest(traded: SubjectTrades) -> str:
+def _newest(traded: SubjectTrades, write: Writer) -> str:
     if not traded.trades:
         return "it never traded"
     header = ("symbol", "side", "entry", "exit", "days", "entry price", "exit price", "value", "fees", "net profit", "return")
@@ -192,9 +196,9 @@ def _newest(traded: SubjectTrades) -> str:
             ratio(one.holding_days),
             _price(one.entry_price),
             _price(one.exit_price),
-            count(one.value),
-            count(one.fees),
-            count(one.net_profit),
+            write(one.value),
+            write(one.fees),
+            write(one.net_profit),
             percent(one.return_on_value),
         )
         for one in reversed(traded.trades[-SHOWN_TRADES_IN_TEXT:])

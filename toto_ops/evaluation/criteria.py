@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.evaluation.evidence import Answer, Criterion, Relation
@@ -22,6 +23,7 @@ from toto_ops.evaluation.performance import Performance
 from toto_ops.evaluation.significance import Significance
 
 TEST_BARS = "test bars"
+HELD_BARS = "test bars with a position"
 SHARPE = "Sharpe ratio"
 TOTAL_RETURN = "total return"
 MAX_DRAWDOWN = "maximum drawdown"
@@ -34,11 +36,22 @@ PROBABILISTIC_SHARPE = "probabilistic Sharpe ratio"
 DETECTABLE_SHARPE = "minimum detectable Sharpe ratio"
 
 
-def absolute_criteria(performance: Performance, breaker_off: Performance, bars: int, gates: GateConfig) -> tuple[Criterion, ...]:
-    """Length of the test span, Sharpe ratio, return, and drawdown with the breaker off."""
+@dataclass(frozen=True)
+class Tested:
+    """How much there is to judge by: returns of the test span, and those of them made with a position."""
+
+    bars: int
+    held: int
+
+
+def absolute_criteria(
+    performance: Performance, breaker_off: Performance, tested: Tested, gates: GateConfig
+) -> tuple[Criterion, ...]:
+    """Length of the test span, and how much of it was traded; Sharpe ratio, return, and drawdown with the breaker off."""
     drawdown = breaker_off.max_drawdown
     return (
-        criterion(TEST_BARS, Estimate(value=bars), ">=", gates.minimum_test_bars, unit="count"),
+        criterion(TEST_BARS, Estimate(value=tested.bars), ">=", gates.minimum_test_bars, unit="count"),
+        criterion(HELD_BARS, Estimate(value=tested.held), ">=", gates.minimum_held_bars, unit="count"),
         criterion(SHARPE, performance.sharpe, ">=", gates.minimum_sharpe),
         criterion(TOTAL_RETURN, performance.total_return, ">=", gates.minimum_return, unit="percent"),
         criterion(MAX_DRAWDOWN, drawdown, "<=", gates.maximum_drawdown, unit="percent", note="circuit breaker off"),

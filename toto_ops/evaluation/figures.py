@@ -12,6 +12,9 @@ from toto_ops.evaluation.performance import Performance
 
 UNDEFINED = "n/a"
 
+SMALL_CAPITAL = 10_000.0
+"""Below it, fees and profits in whole units of money would say nothing."""
+
 Writer = Callable[[float], str]
 
 
@@ -49,6 +52,11 @@ def count(value: float) -> str:
     return f"{value:z,.0f}"
 
 
+def money(capital: float) -> Writer:
+    """Money beside a capital: whole units, and hundredths where the capital is small."""
+    return count if capital >= SMALL_CAPITAL else ratio
+
+
 WRITERS: Mapping[Unit, Writer] = {"percent": percent, "ratio": ratio, "count": count}
 
 FIGURES = (
@@ -70,7 +78,7 @@ FIGURES = (
     Figure("win_rate", "Win rate", percent),
     Figure("profit_factor", "Profit factor", ratio),
     Figure("average_holding_days", "Mean holding, days", ratio),
-    Figure("trades", "Trades", count),
+    Figure("trades", "Fills", count),
     Figure("fees", "Fees", fine_percent),
     Figure("interest", "Interest", fine_percent),
     Figure("turnover", "Turnover p.a.", ratio),

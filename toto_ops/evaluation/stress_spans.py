@@ -191,10 +191,7 @@ def _regimes(panel: Panel, names: tuple[str, ...]) -> dict[str, NDArray[np.bool_
         return {}
     history = PriceHistory(panel.mask, panel.close, panel.close_time)
     votes = np.stack(
-        [
-            np.where(history.present, np.take_along_axis(carried[name], history.latest, axis=0), 0.0).sum(axis=1)
-            for name in names
-        ]
+        [np.where(history.present, np.take_along_axis(carried[name], history.latest, axis=0), 0.0).sum(axis=1) for name in names]
     )
     leading = np.where(votes.max(axis=0) > 0, votes.argmax(axis=0), -1)[:-2]
     known = np.concatenate([np.full(min(1, panel.rows - 1), -1), leading])

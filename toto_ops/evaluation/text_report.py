@@ -159,4 +159,4 @@ def trades_table(trades: Sequence[SymbolTrades]) -> str:
         )
         for one in trades
     ]
-    return text_table(header, rows)
+    return f"{text_table(header, rows)}\nfees and net profit are shares of the initial capital"

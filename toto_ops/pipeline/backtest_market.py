@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toto_ops.configuration import Settings
-from toto_ops.errors import InsufficientDataError, StorageError
+from toto_ops.errors import ConfigError, InsufficientDataError, StorageError
 from toto_ops.market.ingest import newest_close
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
@@ -58,6 +58,8 @@ def market_of(project: Project, universe: Universe, request: BacktestRequest) ->
 
     Raises
     ------
+    ConfigError
+        If what is to be the folder of processed data is a file.
     StorageError
         If nothing is served yet, or nothing was processed into the folder.
     SourceError
@@ -143,6 +145,8 @@ def _require_some_symbol(workshop: Project, processing: Retraining, universe: Un
 
 def _workshop(project: Project, folder: Path) -> Project:
     """The same configuration over another folder: nothing of it can reach what serves."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError("is not a folder", where=str(folder), remedy="name a folder in processed_data_dir")
     return Project(Settings(**{**project.settings.model_dump(), "home": str(folder)}), PROCESSED)
 
 

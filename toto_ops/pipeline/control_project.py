@@ -43,8 +43,8 @@ SYMBOLS = 4
 LAST_DAY = datetime(2024, 12, 31, 23, 59, tzinfo=UTC)
 """No bar of a made market is later; the day itself does not matter."""
 
-TRENDS = PlantedTrends(drift=0.006, noise=0.016, turn=1 / 60)
-"""Slow and strong: two months of a drift of 0.6 % a day in noise of 1.6 %. Who follows trends by the returns of a month learns
+TRENDS = PlantedTrends(drift=0.006, noise=0.017, turn=1 / 60)
+"""Slow and strong: two months of a drift of 0.6 % a day in noise of 1.7 %. Who follows trends by the returns of a month learns
 of each turn late, and makes rather more than half of what could be made."""
 
 PROFILES: dict[str, dict[str, Any]] = {"shipped": {}, "short": {"seeds": [0]}}

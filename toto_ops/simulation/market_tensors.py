@@ -162,6 +162,11 @@ class MarketTensors:
     def widths(self) -> MarketWidths:
         return MarketWidths(context=self.context.shape[-1], embedding=self.embedding.shape[-1])
 
+    @property
+    def complete(self) -> bool:
+        """Whether every symbol has every bar."""
+        return self.gapless and not self.delists
+
     def bar(self, row: int) -> BarPrices:
         """The open of a row: fields `[A]`."""
         return BarPrices(
@@ -171,6 +176,7 @@ class MarketTensors:
             elapsed_days=self.elapsed_days[row].reshape(-1),
             volatility=self.volatility[row],
             traded_value=self.traded_value[row],
+            complete=self.complete,
         )
 
     def at(self, row: Row) -> MarketRow:
@@ -191,6 +197,7 @@ class MarketTensors:
             elapsed_days=gathered[:, -2],
             volatility=volatility,
             traded_value=traded_value,
+            complete=self.complete,
         )
         return MarketRow(row, bar, close, always if self.gapless else ~close.isnan(), gathered[:, -1], features)
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules, in_force, is_number
-from toto_ops.simulation.sizing import Holdings, Sized, rounding, sized, total
+from toto_ops.simulation.sizing import Holdings, Sized, one_unless_zero, rounding, sized, total
 
 
 class PortfolioState(NamedTuple):
@@ -214,7 +214,7 @@ def mark_to_open(state: PortfolioState, bar: BarPrices, rules: TradingRules) -> 
     interest = earned * (bar.elapsed_days / -DAYS_PER_YEAR)
     marked = state._replace(
         cash=state.cash - interest,
-        mark=torch.where(bar.tradable, bar.open, state.mark),
+        mark=bar.open.expand_as(state.mark).contiguous() if bar.complete else torch.where(bar.tradable, bar.open, state.mark),
         days_since_trade=state.days_since_trade + bar.elapsed_days.unsqueeze(-1),
     )
     return marked, interest
@@ -265,7 +265,7 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
     traded = change.abs() > rounding(holdings.worth)
     bought = wanted / state.mark
     # Without a trade the very same units, whatever value over price is rounded to.
-    units = straight_through(torch.where(change.bool(), bought, state.units), bought)
+    units = straight_through(torch.lerp(state.units, bought, one_unless_zero(change)), bought)
     after = state._replace(
         cash=state.cash - total(change + costs),
         units=units,
@@ -304,6 +304,9 @@ def _breaker(state: PortfolioState, worth: Tensor, bankrupt: Tensor, rules: Trad
     # Of less than nothing there is no drawdown.
     fell = (worth <= peak * (1.0 - rules.max_drawdown)) & ~bankrupt
     flat = cooling | fell
+    # Looking costs less than changing nothing.
+    if not bool(flat.any()):
+        return peak, state.cooldown, flat
     left = torch.where(cooling, state.cooldown - 1, fell * (rules.breaker_cooldown - 1))
     # A new peak starts where the breaker lets go: measured from the old one it would trip again at once.
     return torch.where(flat, worth, peak), left, flat
@@ -319,9 +322,10 @@ def _stopped(state: PortfolioState, value: Tensor, rules: TradingRules) -> Tenso
 
 def _average_entry(state: PortfolioState, units: Tensor) -> Tensor:
     """Average entry price `[B, A]` once `units` are held: moved by additions, kept by reductions, new after a flip."""
+    held = one_unless_zero(units)
     # The share of the position bought at this price: all of a new or flipped one, none of one that was reduced.
-    new = ((units - state.units.detach()) / units).clamp(0.0, 1.0)
-    return torch.where(units.bool(), torch.lerp(state.entry, state.mark, new), 0.0)
+    new = ((units - state.units.detach()) / (units + (1.0 - held))).clamp(0.0, 1.0)
+    return torch.lerp(state.entry, state.mark, new) * held
 
 
 def _or_initial(worth: Tensor, state: PortfolioState) -> Tensor:

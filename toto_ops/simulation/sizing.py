@@ -64,6 +64,11 @@ def total(values: Tensor) -> Tensor:
     return values.squeeze(-1) if values.shape[-1] == 1 else values.mv(values.new_ones(values.shape[-1]))
 
 
+def one_unless_zero(values: Tensor) -> Tensor:
+    """0 where a value is 0, 1 elsewhere, without a gradient."""
+    return values.detach().sign().abs()
+
+
 def rounding(worth: Tensor) -> Tensor:
     """Money too small to be a trade, in the shape of `worth`: half the digits of the dtype (1.5e-8 of it in float64)."""
     return worth.abs() * math.sqrt(torch.finfo(worth.dtype).eps)
@@ -139,7 +144,7 @@ def _largest(size: Tensor, stuck: Tensor, count: int | Tensor) -> Tensor:
 
     Positions that cannot be traded now take their places first: they stay whatever is decided.
     """
-    crowded = (total(_as_numbers(size.bool(), size.dtype)).unsqueeze(-1) > count).squeeze(-1).nonzero().squeeze(-1)
+    crowded = (_column(one_unless_zero(size)) > count).squeeze(-1).nonzero().squeeze(-1)
     stays = torch.ones_like(stuck)
     if not len(crowded):
         return stays

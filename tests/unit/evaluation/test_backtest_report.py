@@ -9,6 +9,7 @@ from tests.unit.evaluation.backtest_report_samples import START, Course, as_resu
 from toto_ops.evaluation.backtest_document import SelectionFindings, SubjectTrades, TriedCombination
 from toto_ops.evaluation.backtest_report import SHOWN_TRADES, overview, render_html, render_text, trades_csv
 from toto_ops.evaluation.backtest_tables import monthly_returns
+from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.training.splits import Span
 
 
@@ -35,6 +36,28 @@ def test_the_text_says_the_same_in_tables() -> None:
     for said in ("594,000", "MINUS EACH OTHER", "costs x2", "CCC: 3 bars have <negative> prices", "AAA", "12.50", "one of 3 in"):
         assert said in text, said
     assert "CHOICE OF SYMBOLS" not in text
+
+
+def test_a_small_capital_is_told_to_the_hundredth() -> None:
+    small = report(initial_capital=500.0)
+    assert "initial capital 500.00" in render_text(small)
+    assert "Initial capital 500.00" in render_html(small)
+    assert "initial capital 500,000\n" in render_text(report())
+
+
+def test_returns_that_never_vary_are_neither_believed_nor_doubted() -> None:
+    main, *others = report().contestants
+    still = main.performance.model_copy(update={"sharpe": Estimate(value=None, low=None, high=None)})
+    text = render_text(report(contestants=(main.model_copy(update={"performance": still}), *others)))
+    assert "its returns do not vary" in text
+    assert "confidence of" not in text
+
+
+def test_stresses_have_their_intervals_on_the_page() -> None:
+    under_stress = render_html(report()).split("Under stress")[1].split("</table>")[0]
+    own, *stressed = under_stress.split("<tr")[2:]
+    assert len(stressed) == len(report().stresses)
+    assert all("0.75 … 1.75" in row for row in (own, *stressed))
 
 
 def test_a_choice_of_symbols_says_how_many_were_tried() -> None:

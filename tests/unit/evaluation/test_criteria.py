@@ -13,6 +13,7 @@ from toto_ops.evaluation.criteria import (
     ORACLE_SHARE,
     OVERFITTING,
     PROBABILISTIC_SHARPE,
+    Tested,
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
@@ -69,19 +70,20 @@ def test_the_boundary_belongs_to_the_side_it_should(measured, relation, required
 
 
 @pytest.mark.parametrize(
-    ("main", "breaker_off", "bars", "failing"),
+    ("main", "breaker_off", "tested", "failing"),
     [
-        ({}, {}, 60, []),
-        ({"sharpe": 0.9}, {}, 60, ["Sharpe ratio"]),
-        ({"total_return": 0.04}, {}, 60, ["total return"]),
-        ({"max_drawdown": 0.9}, {}, 60, []),
-        ({}, {"max_drawdown": 0.21}, 60, ["maximum drawdown"]),
-        ({}, {}, 59, ["test bars"]),
+        ({}, {}, Tested(60, 30), []),
+        ({"sharpe": 0.9}, {}, Tested(60, 30), ["Sharpe ratio"]),
+        ({"total_return": 0.04}, {}, Tested(60, 30), ["total return"]),
+        ({"max_drawdown": 0.9}, {}, Tested(60, 30), []),
+        ({}, {"max_drawdown": 0.21}, Tested(60, 30), ["maximum drawdown"]),
+        ({}, {}, Tested(59, 30), ["test bars"]),
+        ({}, {}, Tested(60, 29), ["test bars with a position"]),
     ],
 )
-def test_each_absolute_gate_stops_what_it_is_there_for(main, breaker_off, bars, failing):
+def test_each_absolute_gate_stops_what_it_is_there_for(main, breaker_off, tested, failing):
     good = {"sharpe": 1.0, "total_return": 0.05, "max_drawdown": 0.20}
-    criteria = absolute_criteria(performance(**good | main), performance(**good | breaker_off), bars, GateConfig())
+    criteria = absolute_criteria(performance(**good | main), performance(**good | breaker_off), tested, GateConfig())
     assert [one.name for one in criteria if one.verdict == "fail"] == failing
 
 

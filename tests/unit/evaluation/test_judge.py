@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from toto_ops.errors import ConfigError, InsufficientDataError, LookAheadError
-from toto_ops.evaluation.criteria import BENCHMARK_FLOOR, DEFLATED_SHARPE, EXCESS_SHARPE, ORACLE_SHARE, OVERFITTING
+from toto_ops.evaluation.criteria import BENCHMARK_FLOOR, DEFLATED_SHARPE, EXCESS_SHARPE, HELD_BARS, ORACLE_SHARE, OVERFITTING
 from toto_ops.evaluation.evidence import Evidence
 
 
@@ -55,6 +55,19 @@ def test_a_policy_that_never_trades_fails_for_want_of_a_sharpe_ratio_not_by_a_cr
     assert evidence.challenger.actions.hold == 1.0
     assert evidence.verdict == "refused"
     assert evidence.trades == ()
+
+
+def test_one_lucky_bar_while_the_market_falls_is_not_promoted(judged, panel_of, splits):
+    falling = panel_of(drift=-0.003)
+    lucky = int(np.searchsorted(falling.close_time, np.datetime64(splits.test.after.replace(tzinfo=None)))) + 60
+    features, opens = np.full_like(falling.features, -1.0), falling.open.copy()
+    features[lucky, 0, 0] = 1.0
+    opens[lucky + 2 :, 0] *= 1.16
+    evidence = judged(bars=replace(falling, features=features, open=opens, close=opens))
+    assert evidence.challenger.performance.trades.value == 2
+    assert evidence.significance.deflated_sharpe > 0.95, "the figures of the whole span do not see through it"
+    assert {criterion.name for criterion in evidence.failures} == {HELD_BARS}
+    assert evidence.verdict == "refused"
 
 
 def test_the_same_judgement_twice_gives_the_same_document(judged):

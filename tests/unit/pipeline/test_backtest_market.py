@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.pipeline.backtest_samples import Sample, make_sample
-from toto_ops.errors import InsufficientDataError, SourceError, StorageError
+from toto_ops.errors import ConfigError, InsufficientDataError, SourceError, StorageError
 from toto_ops.pipeline import backtest_market
 from toto_ops.pipeline.backtest_market import BacktestMarket, market_of, reading_from
 from toto_ops.pipeline.backtest_request import BacktestRequest
@@ -104,6 +104,12 @@ def test_a_folder_that_is_not_there_is_no_empty_market(sample: Sample) -> None:
     request = sample.request(process_data=True, raw_data_dir=sample.folder / "nowhere", processed_data_dir=sample.processed)
     with pytest.raises(SourceError, match="cannot be listed"):
         market(sample, request)
+
+
+def test_a_file_is_no_folder_for_processed_data(sample: Sample) -> None:
+    sample.processed.write_text("")
+    with pytest.raises(ConfigError, match="processed: is not a folder"):
+        market(sample, processing(sample))
 
 
 def test_symbols_of_the_folder_take_part_and_listed_ones_between_their_dates(served: Sample) -> None:

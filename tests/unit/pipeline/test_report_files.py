@@ -41,5 +41,5 @@ def test_a_disk_that_refuses_is_told_of_with_the_name_of_the_report(tmp_path: Pa
         raise StorageError("no space is left on the disk", where=f"{path.parent}/.a1b2c3.tmp", remedy="free some space")
 
     monkeypatch.setattr(report_files, "replace_file", refused)
-    with pytest.raises(StorageError, match="report.html: the report cannot be written: no space is left"):
+    with pytest.raises(StorageError, match=r"report\.html: the report cannot be written: no space is left"):
         ReportFiles(html=tmp_path / "report.html").write(report())
