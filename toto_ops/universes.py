@@ -102,6 +102,13 @@ class CombinedSource(StrictModel):
     kind: Literal["combined"] = "combined"
     universes: tuple[str, ...] = Field(min_length=2)
 
+    @field_validator("universes")
+    @classmethod
+    def _each_once(cls, universes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(universes)) < len(universes):
+            raise ValueError("names a universe twice")
+        return universes
+
 
 Source = Annotated[SampleSource | CsvSource | CombinedSource, Field(discriminator="kind")]
 
@@ -149,10 +156,14 @@ class Limits(StrictModel):
     participation: float | None = Field(
         default=None, gt=0, description="largest share of the value usually traded in a bar that one trade may take; absent: any"
     )
-    stop_loss: Fraction | None = Field(default=0.25, description="close a position this far below its entry price")
-    max_drawdown: Fraction | None = Field(default=0.30, description="circuit breaker: go flat at this drawdown")
+    stop_loss: Fraction | None = Field(
+        default=0.25, gt=0, description="close a position this far below its entry price; null: never"
+    )
+    max_drawdown: Fraction | None = Field(
+        default=0.30, gt=0, description="circuit breaker: go flat at this drawdown; null: never"
+    )
     breaker_cooldown: int = Field(default=20, ge=1, description="bars to stay flat after the breaker")
-    bankruptcy_floor: Fraction = Field(default=0.05, description="share of the initial capital at which trading ends")
+    bankruptcy_floor: Fraction = Field(default=0.05, lt=1, description="share of the initial capital at which trading ends")
 
     @property
     def w_max(self) -> float:

@@ -69,6 +69,9 @@ def test_symbols_are_upper_cased() -> None:
         ({"symbols": {"BTCUSD": {"from": "2020-01-02", "to": "2020-01-01"}}}, "before it begins"),
         ({"source": {"kind": "ftp"}}, "`universes.crypto.source`"),
         ({"bar": "1 fortnight"}, "`universes.crypto.bar`"),
+        ({"limits": {"max_drawdown": 0}}, "`universes.crypto.limits.max_drawdown`"),  # never trading is not "no breaker"
+        ({"limits": {"stop_loss": 0}}, "`universes.crypto.limits.stop_loss`"),
+        ({"limits": {"bankruptcy_floor": 1}}, "`universes.crypto.limits.bankruptcy_floor`"),
     ],
 )
 def test_a_bad_entry_names_file_key_and_remedy(tmp_path: Path, change: dict[str, Any], says: str) -> None:

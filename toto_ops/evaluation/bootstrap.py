@@ -35,6 +35,11 @@ MINIMUM_DEFINED = 0.5
 """Share of the resamples on which a statistic must be defined before an interval is drawn from them."""
 
 
+LEAST_BLOCKS = 4
+"""Mean number of blocks in a resample: were blocks as long as the span, every resample would be the span itself, only begun
+elsewhere, and every interval a point. Shorter spans have shorter blocks."""
+
+
 class BootstrapConfig(StrictModel):
     """How intervals are drawn."""
 
@@ -65,7 +70,7 @@ def resample_indices(length: int, config: BootstrapConfig) -> NDArray[np.intp]:
     generator = np.random.default_rng(config.seed)
     shape = (config.samples, length)
     starts = generator.integers(length, size=shape)
-    is_start = generator.random(shape) < 1.0 / config.block_length
+    is_start = generator.random(shape) < 1.0 / max(1.0, min(config.block_length, length / LEAST_BLOCKS))
     is_start[:, 0] = True
     position = np.arange(length)
     block_start = np.maximum.accumulate(np.where(is_start, position, 0), axis=1)

@@ -37,7 +37,7 @@ DETECTABLE_SHARPE = "minimum detectable Sharpe ratio"
 
 
 @dataclass(frozen=True)
-class Tested:
+class SpanLength:
     """How much there is to judge by: returns of the test span, and those of them made with a position."""
 
     bars: int
@@ -45,13 +45,13 @@ class Tested:
 
 
 def absolute_criteria(
-    performance: Performance, breaker_off: Performance, tested: Tested, gates: GateConfig
+    performance: Performance, breaker_off: Performance, length: SpanLength, gates: GateConfig
 ) -> tuple[Criterion, ...]:
     """Length of the test span, and how much of it was traded; Sharpe ratio, return, and drawdown with the breaker off."""
     drawdown = breaker_off.max_drawdown
     return (
-        criterion(TEST_BARS, Estimate(value=tested.bars), ">=", gates.minimum_test_bars, unit="count"),
-        criterion(HELD_BARS, Estimate(value=tested.held), ">=", gates.minimum_held_bars, unit="count"),
+        criterion(TEST_BARS, Estimate(value=length.bars), ">=", gates.minimum_test_bars, unit="count"),
+        criterion(HELD_BARS, Estimate(value=length.held), ">=", gates.minimum_held_bars, unit="count"),
         criterion(SHARPE, performance.sharpe, ">=", gates.minimum_sharpe),
         criterion(TOTAL_RETURN, performance.total_return, ">=", gates.minimum_return, unit="percent"),
         criterion(MAX_DRAWDOWN, drawdown, "<=", gates.maximum_drawdown, unit="percent", note="circuit breaker off"),

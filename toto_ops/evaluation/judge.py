@@ -15,7 +15,7 @@ from toto_ops.evaluation.candidates import Candidate, refuse_look_ahead
 from toto_ops.evaluation.champion import against_champion
 from toto_ops.evaluation.contest import Contest, hold_contest
 from toto_ops.evaluation.criteria import (
-    Tested,
+    SpanLength,
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
@@ -132,7 +132,7 @@ def judge(
     plausibility = _plausibility(contest, years)
     (spans,) = measure_stress_spans(stress_spans(test), [contest.main.returns], periods_per_year=years, config=gates.bootstrap)
     criteria = (
-        *absolute_criteria(board.challenger.performance, board.stress("breaker off"), _tested(contest.main), gates),
+        *absolute_criteria(board.challenger.performance, board.stress("breaker off"), _length(contest.main), gates),
         *luck_criteria(luck.significance, luck.overfitting, gates.luck),
         benchmark_criterion(board.against_matched, _matching(contest), gates.benchmark),
         *accuracy.criteria(gates),
@@ -198,8 +198,8 @@ class _Accuracy:
         return (directional_criterion(self.directional),)
 
 
-def _tested(result: BacktestResult) -> Tested:
-    return Tested(bars=len(result.returns), held=int((result.exposure[:-1] > 0).sum()))
+def _length(result: BacktestResult) -> SpanLength:
+    return SpanLength(bars=len(result.returns), held=int((result.exposure[:-1] > 0).sum()))
 
 
 def _luck(contest: Contest, validation: Panel, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:

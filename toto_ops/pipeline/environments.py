@@ -7,14 +7,14 @@ The name may bring this module along: `toto_ops.pipeline.environments:toto_ops/M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import torch
+from pydantic import AwareDatetime, Field, InstanceOf, field_validator
 
-from toto_ops.configuration import Settings
+from toto_ops.configuration import Settings, StrictModel, parse_config
 from toto_ops.errors import ConfigError
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_columns import panel_of_symbols
@@ -35,8 +35,7 @@ SINGLE_ASSET = "toto_ops/SingleAsset-v0"
 """One symbol, observed as the flat 34-feature state."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnvironmentSettings:
+class EnvironmentSettings(StrictModel):
     """What an environment trades: the keyword arguments of `gymnasium.make`.
 
     Attributes
@@ -49,6 +48,7 @@ class EnvironmentSettings:
         Only these; None: all of them.
     after, until
         Only bars that close after the one and by the other, for instance those of the train span; open ends where None.
+        With a time zone: a moment without one would be another one on another machine.
     episode_length
         Steps, from a random row; None: the whole span, from its first.
     reward
@@ -58,14 +58,32 @@ class EnvironmentSettings:
     """
 
     universe: str | None = None
-    panel: Panel | None = None
-    rules: TradingRules | None = None
-    symbols: tuple[str, ...] | None = None
-    after: datetime | None = None
-    until: datetime | None = None
-    episode_length: int | None = None
+    panel: InstanceOf[Panel] | None = None
+    rules: InstanceOf[TradingRules] | None = None
+    symbols: tuple[str, ...] | None = Field(default=None, min_length=1)
+    after: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    episode_length: int | None = Field(default=None, ge=1)
     reward: RewardConfig = LOG_RETURN
-    initial_capital: float = 1.0
+    initial_capital: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    @field_validator("symbols")
+    @classmethod
+    def _each_once(cls, symbols: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if symbols is not None and len(set(symbols)) < len(symbols):
+            raise ValueError("a symbol is named twice")
+        return symbols
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any]) -> EnvironmentSettings:
+        """Those given as keyword arguments.
+
+        Raises
+        ------
+        ConfigError
+            Naming each argument that does not fit.
+        """
+        return parse_config(arguments, cls, Path("environment"))
 
     def market(self) -> tuple[MarketTensors, TradingRules]:
         """The bars and the rules.
@@ -73,7 +91,7 @@ class EnvironmentSettings:
         Raises
         ------
         ConfigError
-            Unless there is either a universe or a panel with rules.
+            Unless there is either a universe or a panel with rules, and if the universe does not exist.
         StorageError
             If nothing of the universe is served yet.
         InsufficientDataError
@@ -100,8 +118,9 @@ class EnvironmentSettings:
         if self.universe is None or self.panel is not None or self.rules is not None:
             raise ConfigError("an environment needs a market", remedy="give either `universe`, or `panel` and `rules`")
         project = Project(Settings())
-        panel = self._chosen(read_market(project.store, self.universe).panel)
-        return panel, TradingRules.of(project.universe(self.universe), panel.parts)
+        universe = project.universe(self.universe)
+        panel = self._chosen(read_market(project.store, universe.name).panel)
+        return panel, TradingRules.of(universe, panel.parts)
 
     def _chosen(self, panel: Panel) -> Panel:
         return panel if self.symbols is None else panel_of_symbols(panel, self.symbols)
@@ -140,14 +159,18 @@ def register_environments() -> None:
 
 
 def _multi_asset(schema: str, settings: dict[str, Any]) -> tuple[MarketTensors, TradingRules, View, EnvironmentSettings]:
-    chosen = EnvironmentSettings(**settings)
+    chosen = EnvironmentSettings.of(settings)
     market, rules = chosen.market()
     return market, rules, FieldsView(observation_schema(schema), market), chosen
 
 
 def _single_asset(symbol: str | None, settings: dict[str, Any]) -> tuple[MarketTensors, TradingRules, View, EnvironmentSettings]:
-    chosen = EnvironmentSettings(**settings, symbols=None if symbol is None else (symbol,))
+    if symbol is not None and "symbols" in settings:
+        raise ConfigError("both `symbol` and `symbols` are given", where="environment", remedy="give `symbol` alone")
+    chosen = EnvironmentSettings.of(settings if symbol is None else {**settings, "symbols": (symbol,)})
     market, rules = chosen.market()
+    if market.assets != 1:
+        raise ConfigError(f"the market has {market.assets} symbols", where="environment", remedy="name one with `symbol`")
     return market, rules, StateView(market), chosen
 
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules, in_force, is_number
-from toto_ops.simulation.sizing import Holdings, Sized, one_unless_zero, rounding, sized, total
+from toto_ops.simulation.sizing import Holdings, Sized, as_numbers, one_unless_zero, rounding, sized, total
 
 
 class PortfolioState(NamedTuple):
@@ -270,7 +270,8 @@ def portfolio_step(state: PortfolioState, weight: Tensor, hold: Tensor, bar: Bar
         cash=state.cash - total(change + costs),
         units=units,
         entry=_average_entry(state, units.detach()),
-        days_since_trade=torch.where(traded, 0.0, state.days_since_trade),
+        # Not a choice but a product, for speed; before the first trade it is infinity times zero.
+        days_since_trade=(state.days_since_trade * as_numbers(~traded, value.dtype)).nan_to_num(nan=0.0, posinf=math.inf),
         peak=peak,
         cooldown=cooldown,
         bankrupt=bankrupt,

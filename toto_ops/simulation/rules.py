@@ -103,6 +103,7 @@ class TradingRules:
         `minimum_trade`, `impact` and `participation` depend on it.
     """
 
+    # `Any` is an int, a bool or a float that who decides for one account reads as such, and a tensor in a stack.
     cost_rate: Limit
     slippage: Limit = 0.0
     slippage_volatility: Limit = 1.0

@@ -64,6 +64,12 @@ def total(values: Tensor) -> Tensor:
     return values.squeeze(-1) if values.shape[-1] == 1 else values.mv(values.new_ones(values.shape[-1]))
 
 
+def as_numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 and 1 for a bool mask."""
+    # Bytes are converted several times faster than truth values, and a mask is stored as bytes of 0 and 1.
+    return mask.view(torch.uint8).to(dtype)
+
+
 def one_unless_zero(values: Tensor) -> Tensor:
     """0 where a value is 0, 1 elsewhere, without a gradient."""
     return values.detach().sign().abs()
@@ -124,10 +130,10 @@ def _targets(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holding
     # What is not asked for may be anything, NaN included: drop it before arithmetic or its gradient sees it.
     target = _clamped(torch.where(asked, weight, 0.0), *rules.weight_range)
     if not is_number(rules.max_positions) or target.shape[-1] > rules.max_positions:
-        intended = torch.lerp(value, target * worth, _as_numbers(trade, value.dtype))
+        intended = torch.lerp(value, target * worth, as_numbers(trade, value.dtype))
         stuck = torch.zeros_like(trade) if movable is None else ~movable & intended.bool()
         stays = _largest(intended.abs(), stuck, rules.max_positions)
-        target = target * _as_numbers(stays, value.dtype)
+        target = target * as_numbers(stays, value.dtype)
         trade = trade | (~stays if movable is None else movable & ~stays)
     if _is_there(rules.rebalancing_band) or _is_there(rules.minimum_trade):
         least = worth * rules.rebalancing_band
@@ -135,7 +141,7 @@ def _targets(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holding
             least = torch.maximum(least, rules.minimum_trade * (holdings.initial / rules.capital).unsqueeze(-1))
         large_enough = (target * worth - value).abs() >= least
         trade = trade & (large_enough | ~target.bool())
-    traded = _as_numbers(trade, value.dtype)
+    traded = as_numbers(trade, value.dtype)
     return target * traded, traded
 
 
@@ -171,7 +177,7 @@ def _settled(target: Tensor, traded: Tensor, holdings: Holdings, frictions: _Fri
         wanted, slope = torch.addcmul(fixed, target, left), target
         if frictions.most is not None:
             low, high = value - frictions.most, value + frictions.most
-            slope = target * _as_numbers((wanted > low) & (wanted < high), target.dtype)
+            slope = target * as_numbers((wanted > low) & (wanted < high), target.dtype)
             wanted = wanted.clamp(low, high)
         return (wanted, slope) if cap is None else cap.cut(wanted, slope, left)
 
@@ -205,7 +211,7 @@ class _GrossCap(NamedTuple):
         if frictions.most is not None:
             stuck = value - value.clamp(-frictions.most, frictions.most)
         elif holdings.movable is not None:
-            stuck = value * _as_numbers(~holdings.movable, value.dtype)
+            stuck = value * as_numbers(~holdings.movable, value.dtype)
         else:
             return cls(None, None, leverage)
         # A little more than is stuck: what rounding leaves of a cap that is used up is no room for a trade.
@@ -268,12 +274,6 @@ def _as_column(rule: Limit) -> Limit:
 def _is_there(rule: Limit) -> bool:
     """Whether a rule that is 0 where there is none applies to anyone."""
     return not is_number(rule) or rule != 0
-
-
-def _as_numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 and 1 for a bool mask."""
-    # Bytes are converted several times faster than truth values, and a mask is stored as bytes of 0 and 1.
-    return mask.view(torch.uint8).to(dtype)
 
 
 def _clamped(weight: Tensor, low: Limit, high: Limit) -> Tensor:

@@ -64,6 +64,14 @@ def test_blocks_have_the_mean_length_asked_for():
     assert 1 / (1 - continues.mean()) == pytest.approx(10, rel=0.05)
 
 
+@pytest.mark.parametrize("length", [4, 12, 20, 60])
+def test_a_span_no_longer_than_a_block_promises_no_certainty(length):
+    bars = np.random.default_rng(3).standard_normal((200, length))
+    drawn = resample_indices(length, BootstrapConfig(block_length=20.0))
+    scatter = bars[:, drawn].mean(axis=2).std(axis=1)
+    assert scatter.mean() > 0.7 / np.sqrt(length), "the standard error of the mean of independent bars is 1 / sqrt(n)"
+
+
 def test_every_bar_is_as_likely_as_any_other():
     drawn = np.bincount(resample_indices(20, BootstrapConfig(samples=20_000, block_length=5)).ravel(), minlength=20)
     assert drawn / drawn.sum() == pytest.approx(np.full(20, 1 / 20), rel=0.05)

@@ -13,7 +13,7 @@ from toto_ops.evaluation.criteria import (
     ORACLE_SHARE,
     OVERFITTING,
     PROBABILISTIC_SHARPE,
-    Tested,
+    SpanLength,
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
@@ -70,20 +70,20 @@ def test_the_boundary_belongs_to_the_side_it_should(measured, relation, required
 
 
 @pytest.mark.parametrize(
-    ("main", "breaker_off", "tested", "failing"),
+    ("main", "breaker_off", "length", "failing"),
     [
-        ({}, {}, Tested(60, 30), []),
-        ({"sharpe": 0.9}, {}, Tested(60, 30), ["Sharpe ratio"]),
-        ({"total_return": 0.04}, {}, Tested(60, 30), ["total return"]),
-        ({"max_drawdown": 0.9}, {}, Tested(60, 30), []),
-        ({}, {"max_drawdown": 0.21}, Tested(60, 30), ["maximum drawdown"]),
-        ({}, {}, Tested(59, 30), ["test bars"]),
-        ({}, {}, Tested(60, 29), ["test bars with a position"]),
+        ({}, {}, SpanLength(60, 30), []),
+        ({"sharpe": 0.9}, {}, SpanLength(60, 30), ["Sharpe ratio"]),
+        ({"total_return": 0.04}, {}, SpanLength(60, 30), ["total return"]),
+        ({"max_drawdown": 0.9}, {}, SpanLength(60, 30), []),
+        ({}, {"max_drawdown": 0.21}, SpanLength(60, 30), ["maximum drawdown"]),
+        ({}, {}, SpanLength(59, 30), ["test bars"]),
+        ({}, {}, SpanLength(60, 29), ["test bars with a position"]),
     ],
 )
-def test_each_absolute_gate_stops_what_it_is_there_for(main, breaker_off, tested, failing):
+def test_each_absolute_gate_stops_what_it_is_there_for(main, breaker_off, length, failing):
     good = {"sharpe": 1.0, "total_return": 0.05, "max_drawdown": 0.20}
-    criteria = absolute_criteria(performance(**good | main), performance(**good | breaker_off), tested, GateConfig())
+    criteria = absolute_criteria(performance(**good | main), performance(**good | breaker_off), length, GateConfig())
     assert [one.name for one in criteria if one.verdict == "fail"] == failing
 
 

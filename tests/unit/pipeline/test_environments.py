@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gymnasium
@@ -85,6 +85,40 @@ def test_a_universe_that_serves_nothing_says_so(tmp_path: Path, monkeypatch: pyt
 def test_either_a_universe_or_a_panel_with_rules(choice: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="give either `universe`, or `panel` and `rules`"):
         gymnasium.make(MULTI_ASSET, **choice)
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"lenght": 5}, "`lenght` is unknown"),
+        ({"symbols": "S1"}, "`symbols`"),
+        ({"symbols": ()}, "`symbols`"),
+        ({"symbols": ("S1", "S1")}, "named twice"),
+        ({"episode_length": 0}, "`episode_length`"),
+        ({"episode_length": 2.5}, "`episode_length`"),
+        ({"initial_capital": 0.0}, "`initial_capital`"),
+        ({"initial_capital": float("nan")}, "`initial_capital`"),
+        ({"after": datetime(2024, 1, 1)}, "`after`"),  # noqa: DTZ001 - without a zone on purpose
+        ({"reward": "sharpe"}, "`reward`"),
+    ],
+    ids=["unknown", "text", "none", "twice", "no step", "half a step", "no money", "not a number", "no zone", "no reward"],
+)
+def test_an_argument_that_does_not_fit_is_named(argument: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=f"environment: .*{says}.* Remedy"):
+        gymnasium.make(MULTI_ASSET, panel=PANEL, rules=RULES, **argument)
+
+
+def test_one_symbol_of_several_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"the market has 3 symbols.* name one with `symbol`"):
+        gymnasium.make(SINGLE_ASSET, panel=PANEL, rules=RULES)
+    with pytest.raises(ConfigError, match="both `symbol` and `symbols` are given"):
+        gymnasium.make(SINGLE_ASSET, panel=PANEL, rules=RULES, symbol="S1", symbols=("S2",))
+
+
+def test_a_universe_that_does_not_exist_is_not_to_be_retrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTO_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="universe 'bonds' does not exist"):
+        gymnasium.make(MULTI_ASSET, universe="bonds")
 
 
 def test_a_symbol_the_market_does_not_have_is_refused() -> None:

@@ -17,7 +17,8 @@ EVERY_DTYPE = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], i
 
 
 def parts(seen: MarketRow) -> dict[str, Tensor]:
-    return {**seen.bar._asdict(), "close": seen.close, "mask": seen.mask, "days": seen.days_to_close, "features": seen.features}
+    of_bar = {name: part for name, part in seen.bar._asdict().items() if name != "complete"}
+    return {**of_bar, "close": seen.close, "mask": seen.mask, "days": seen.days_to_close, "features": seen.features}
 
 
 class TestRows:
@@ -48,6 +49,13 @@ class TestRows:
         assert seen.bar.tradable[:, 0].tolist() == [True, False, True]
         assert seen.mask[:, 0].tolist() == [False, True, True]
         assert not market.gapless
+        assert not seen.bar.complete
+
+    def test_a_market_without_gaps_says_so_of_each_of_its_bars(self) -> None:
+        prices = np.full((3, 2), 10.0)
+        market = MarketTensors.of(make_panel(prices, prices), torch.float32)
+        assert market.at(torch.arange(3)).bar.complete
+        assert market.bar(1).complete
 
     def test_a_price_that_is_not_finite_is_refused_by_name(self) -> None:
         panel = make_panel(np.full((3, 2), 10.0), np.full((3, 2), 10.0))

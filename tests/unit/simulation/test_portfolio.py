@@ -390,6 +390,27 @@ class TestProtection:
         assert result.state.cash.item() == pytest.approx(0.5 + 0.4 * 0.99)
 
 
+class TestCompleteBars:
+    @settings(deadline=None, max_examples=30)
+    @given(seed=st.integers(0, 2**32 - 1))
+    def test_to_know_that_nothing_is_missing_changes_nothing(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        markets = RandomMarkets.draw(rng, 6, 12)
+        everywhere = torch.ones((6, markets.assets), dtype=torch.bool)
+        rules = TradingRules.stacked([draw_rules(rng) for _ in range(6)])
+        state = initial_state(6, markets.assets)
+        price = torch.full((6, markets.assets), 10.0, dtype=torch.float64)
+        for row in range(markets.rows):
+            price = price * torch.from_numpy(np.exp(rng.normal(0, 0.1, price.shape)))
+            bar = markets.bar(row)._replace(open=price, tradable=everywhere, delisted=~everywhere)
+            weight, hold = torch.from_numpy(markets.weight[row]), torch.from_numpy(markets.hold[row])
+            asked = portfolio_step(state, weight, hold, bar, rules)
+            known = portfolio_step(state, weight, hold, bar._replace(complete=True), rules)
+            for one, other in zip((*asked.state, asked.costs), (*known.state, known.costs), strict=True):
+                assert torch.equal(one, other)
+            state = asked.state
+
+
 class TestConservation:
     @settings(deadline=None, max_examples=60)
     @given(seed=st.integers(0, 2**32 - 1))

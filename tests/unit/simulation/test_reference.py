@@ -77,7 +77,9 @@ def take_note(step: StepResult, markets: RandomMarkets, row: int, rules: Trading
     happened["bars that close in a later row"] += int((markets.tradable[row] & ~markets.closes[row]).sum())
     happened["interest while nothing trades"] += int(((step.trades == 0) & (step.interest > 0)).sum())
     happened["shorts"] += int((step.value_after < 0).sum())
-    happened["cap reached"] += int(torch.isclose(step.weights.abs().sum(-1), torch.as_tensor(rules.gross_leverage).double()).sum())
+    happened["cap reached"] += int(
+        torch.isclose(step.weights.abs().sum(-1), torch.as_tensor(rules.gross_leverage).double()).sum()
+    )
     most = rules.participation * torch.from_numpy(markets.traded_value[row]) / torch.as_tensor(rules.capital).view(-1, 1)
     happened["trades cut by participation"] += int(torch.isclose((step.value_after - step.value_before).abs(), most).sum())
 
