@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
-from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.evaluation.cross_validation import CrossValidation
+from toto_ops.evaluation.figures import cell, percent, ratio
 
 Row = dict[str, str | int]
 
@@ -19,10 +19,10 @@ def block_rows(document: CrossValidation) -> list[Row]:
             "from": f"{block.span.after:%Y-%m-%d}",
             "to": f"{block.span.until:%Y-%m-%d}",
             "bars": block.bars,
-            "return": _figure(block.performance.total_return),
-            "Sharpe": _figure(block.performance.sharpe),
-            "drawdown": _figure(block.performance.max_drawdown),
-            "equal weight": _figure(block.equal_weight.total_return),
+            "return": cell(block.performance.total_return, percent),
+            "Sharpe": cell(block.performance.sharpe, ratio),
+            "drawdown": cell(block.performance.max_drawdown, percent),
+            "equal weight": cell(block.equal_weight.total_return, percent),
         }
         for block in document.blocks
     ]
@@ -34,11 +34,11 @@ def path_rows(document: CrossValidation) -> list[Row]:
         {
             "path": path.path + 1,
             "bars": len(path.equity),
-            "return": _figure(path.figures.total_return),
-            "Sharpe": _figure(path.figures.sharpe),
-            "drawdown": _figure(path.figures.max_drawdown),
-            "Sharpe of equal weight": _figure(path.equal_weight.sharpe),
-            "Sharpe ahead of it": _figure(path.against_equal_weight.sharpe),
+            "return": cell(path.figures.total_return, percent),
+            "Sharpe": cell(path.figures.sharpe, ratio),
+            "drawdown": cell(path.figures.max_drawdown, percent),
+            "Sharpe of equal weight": cell(path.equal_weight.sharpe, ratio),
+            "Sharpe ahead of it": cell(path.against_equal_weight.sharpe, ratio),
         }
         for path in document.paths
     ]
@@ -55,10 +55,3 @@ def distribution(document: CrossValidation) -> str:
         f"Sharpe ratios of {len(sharpes)} paths: {sharpes[0]:.2f} to {sharpes[-1]:.2f}, median {median(sharpes):.2f}; "
         f"{sum(sharpe > 0 for sharpe in sharpes)} above 0"
     )
-
-
-def _figure(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "-"
-    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return f"{estimate.value:.2f}{interval}"

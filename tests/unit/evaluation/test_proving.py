@@ -161,5 +161,6 @@ def test_tables_have_a_row_for_every_block_and_path():
     document = document_of(COMBINED)
     assert (len(block_rows(document)), len(path_rows(document))) == (12, 3)
     assert list(document.sharpes) == sorted(path.figures.sharpe.value for path in document.paths)
+    assert all("%" in str(row["return"]) and "%" not in str(row["Sharpe"]) for row in block_rows(document))
     assert distribution(document).startswith("Sharpe ratios of 3 paths: ")
     assert distribution(document_of(FORWARD)).startswith("Sharpe ratio of the stitched path: ")

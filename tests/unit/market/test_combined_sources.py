@@ -103,6 +103,12 @@ def test_what_comes_from_the_parts_cannot_be_said_again(tmp_path: Path) -> None:
         parsed({"both": both(calendar="24/7", costs={"commission": 0.0}), "coins": entry(tmp_path), "shares": entry(tmp_path)})
 
 
+def test_a_universe_cannot_be_combined_with_itself(tmp_path: Path) -> None:
+    twice = both(source={"kind": "combined", "universes": ["coins", "coins"]})
+    with pytest.raises(ConfigError, match=r"both\.source\.combined\.universes`: names a universe twice"):
+        parsed({"both": twice, "coins": entry(tmp_path)})
+
+
 @pytest.mark.parametrize("name", ["nowhere", "both"])
 def test_only_universes_of_their_own_are_combined(tmp_path: Path, name: str) -> None:
     source = {"kind": "combined", "universes": ["coins", name]}
