@@ -208,7 +208,7 @@ class Universe(StrictModel):
     adjustment: Literal["none", "split", "total_return", "mixed"] = Field(
         description="how prices are adjusted; every report says so"
     )
-    decision_lag: int = Field(default=1, ge=1, description="bars between a decision's close and its fill's open")
+    decision_lag: int = Field(default=1, ge=1, description="opens of the symbol from a decision's close to its fill")
     minimum_bars: int = Field(default=300, ge=60, description="shorter histories are quarantined")
     minimum_coverage: Fraction = Field(default=0.6, description="share of symbols that must be healthy to go on")
     max_bar_age_days: float = Field(default=5.0, gt=0, description="serving refuses bars older than this")

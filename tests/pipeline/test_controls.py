@@ -13,7 +13,7 @@ from toto_ops.pipeline.control_market import run_control
 from toto_ops.pipeline.control_project import ControlTask
 from toto_ops.pipeline.controls import CONTROLS, OUTCOMES
 
-NULL, PLANTED, SEED = 20, 5, 1
+NULL, PLANTED, SEED = 20, 5, 0
 
 
 @pytest.mark.subprocess

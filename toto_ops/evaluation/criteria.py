@@ -28,6 +28,7 @@ SHARPE = "Sharpe ratio"
 TOTAL_RETURN = "total return"
 MAX_DRAWDOWN = "maximum drawdown"
 DEFLATED_SHARPE = "deflated Sharpe ratio"
+CONFIRMATION = "probabilistic Sharpe ratio on validation"
 OVERFITTING = "probability of overfitting"
 BENCHMARK_FLOOR = "log return above volatility-matched equal weight"
 ORACLE_SHARE = "share of the Sharpe ratio of perfect foresight"
@@ -58,8 +59,17 @@ def absolute_criteria(
     )
 
 
-def luck_criteria(significance: Significance, overfitting: OverfittingProbability, gates: LuckGates) -> tuple[Criterion, ...]:
-    """Deflated Sharpe ratio, and probability of overfitting where there are trials enough to ask."""
+def luck_criteria(
+    significance: Significance, validation_confidence: float, overfitting: OverfittingProbability, gates: LuckGates
+) -> tuple[Criterion, ...]:
+    """Deflated Sharpe ratio, its confirmation, and probability of overfitting where there are trials enough to ask.
+
+    Parameters
+    ----------
+    validation_confidence
+        Probabilistic Sharpe ratio of the challenger on the validation span. It was chosen there, so this alone would prove
+        nothing; but bars it was lucky on in both spans are rare.
+    """
     deflated = criterion(
         DEFLATED_SHARPE,
         Estimate(value=significance.deflated_sharpe),
@@ -68,7 +78,14 @@ def luck_criteria(significance: Significance, overfitting: OverfittingProbabilit
         note=f"effective trials: {significance.effective_trials}, earlier looks at these bars: {significance.earlier_openings}; "
         f"by luck the best of as many shows a Sharpe ratio of {significance.expected_maximum_sharpe:.2f}",
     )
-    return deflated, _overfitting_criterion(overfitting, gates.maximum_overfitting_probability)
+    confirmed = criterion(
+        CONFIRMATION,
+        Estimate(value=validation_confidence),
+        ">=",
+        gates.minimum_validation_confidence,
+        note="confidence that the true Sharpe ratio is above 0, from other bars than those of the test",
+    )
+    return deflated, confirmed, _overfitting_criterion(overfitting, gates.maximum_overfitting_probability)
 
 
 def _overfitting_criterion(overfitting: OverfittingProbability, maximum: float) -> Criterion:

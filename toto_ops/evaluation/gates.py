@@ -42,6 +42,9 @@ class LuckGates(StrictModel):
     minimum_deflated_sharpe: Fraction = Field(
         default=0.95, description="probability that the Sharpe ratio exceeds what the best of as many trials shows by luck"
     )
+    minimum_validation_confidence: Fraction = Field(
+        default=0.95, description="that the true Sharpe ratio is above 0, by the validation span, which is evidence of its own"
+    )
     maximum_overfitting_probability: Fraction = Field(
         default=0.5, description="that the trial best in one half of the validation bars is below the median in the other"
     )

@@ -32,7 +32,7 @@ from toto_ops.evaluation.metrics import sharpe_ratio
 from toto_ops.evaluation.overfitting_probability import OverfittingProbability, overfitting_probability_of
 from toto_ops.evaluation.performance import Performance
 from toto_ops.evaluation.scoreboard import Scoreboard
-from toto_ops.evaluation.significance import Significance, significance_of
+from toto_ops.evaluation.significance import SharpeSample, Significance, probabilistic_sharpe, significance_of
 from toto_ops.evaluation.stress_spans import measure_stress_spans, stress_spans
 from toto_ops.evaluation.symbol_trades import symbol_trades
 from toto_ops.features.moments import to_aware
@@ -121,7 +121,8 @@ def judge(
     policies = {candidate.name: candidate.policy for candidate in everyone}
     contest = hold_contest(panel, splits.test, policies, rules, periods_per_year=years)
     board = Scoreboard.of(contest, test, years, gates, fallback=fallback.name)
-    luck = _luck(contest, _bars(panel, splits.validation), splits, circumstances, years)
+    run_up = backtest(_bars(panel, splits.validation), challenger.policy, rules)
+    luck = _luck(contest, run_up, splits, circumstances, years)
     succession = against_champion(panel, universe, gates, challenger=challenger, champion=champion) if champion else None
     accuracy = _Accuracy(
         imitation=_imitation(panel, splits, gates, contest, pupil=challenger, teacher=fallback, rules=rules)
@@ -133,7 +134,7 @@ def judge(
     (spans,) = measure_stress_spans(stress_spans(test), [contest.main.returns], periods_per_year=years, config=gates.bootstrap)
     criteria = (
         *absolute_criteria(board.challenger.performance, board.stress("breaker off"), _length(contest.main), gates),
-        *luck_criteria(luck.significance, luck.overfitting, gates.luck),
+        *luck_criteria(luck.significance, luck.validation_confidence, luck.overfitting, gates.luck),
         benchmark_criterion(board.against_matched, _matching(contest), gates.benchmark),
         *accuracy.criteria(gates),
         *((champion_criterion(succession, gates.champion),) if succession else ()),
@@ -182,6 +183,7 @@ class _Luck:
     """How much of the result may be luck: of the sample, of the best of many, of the way it was chosen."""
 
     significance: Significance
+    validation_confidence: float
     overfitting: OverfittingProbability
 
 
@@ -202,7 +204,7 @@ def _length(result: BacktestResult) -> SpanLength:
     return SpanLength(bars=len(result.returns), held=int((result.exposure[:-1] > 0).sum()))
 
 
-def _luck(contest: Contest, validation: Panel, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
+def _luck(contest: Contest, validation: BacktestResult, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
     # Only trials of this very split, on all of its bars, were ever chosen among; all that was tried before informed them.
     # One that lived through a few of the bars would leave too few in common, and the question could not be asked at all.
     lived_through = set(to_aware(validation.open_time[1:]))
@@ -214,6 +216,7 @@ def _luck(contest: Contest, validation: Panel, splits: Splits, circumstances: Ci
             earlier_openings=circumstances.openings - 1,
             periods_per_year=years,
         ),
+        validation_confidence=probabilistic_sharpe(SharpeSample.of(validation.returns)),
         overfitting=overfitting_probability_of(chosen_among),
     )
 
@@ -251,7 +254,8 @@ def _plausibility(contest: Contest, years: float) -> Plausibility:
         oracle_sharpe=oracle,
         oracle_share=own / oracle if own is not None and oracle is not None and oracle > 0 else None,
         benchmark_sharpe=benchmark,
-        excess=own - benchmark if own is not None and benchmark is not None else None,
+        # Nobody has to hold what falls: above cash, where equal weight loses.
+        excess=own - max(benchmark, 0.0) if own is not None and benchmark is not None else None,
     )
 
 

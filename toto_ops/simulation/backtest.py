@@ -1,7 +1,7 @@
 """Backtest: decisions at closes, fills at later opens, profit from open to open, for many accounts in one pass.
 
-A decision at the close of row `t` is due at row `t + decision_lag` and fills at the first tradable open from there on;
-a newer decision that falls due in the meantime replaces it. The last open marks the end: nothing is traded there.
+A decision fills at the `decision_lag`-th open of its symbol after the close it was taken at (`toto_ops.simulation.orders`).
+The last open marks the end: nothing is traded there.
 
 The accounts share the bars and nothing else: each has what it would have had alone, up to rounding in the last digits
 of float64. A function that answers several accounts in float32 may round otherwise for more of them at a time.

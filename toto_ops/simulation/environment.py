@@ -10,7 +10,7 @@ from torchrl.envs import EnvBase
 
 from toto_ops.simulation.observation import Observation
 from toto_ops.simulation.observation_schema import FIELDS
-from toto_ops.simulation.simulator import MarketSimulator
+from toto_ops.simulation.simulator import MarketSimulator, action_weights
 
 
 class MarketEnv(EnvBase):
@@ -50,7 +50,7 @@ class MarketEnv(EnvBase):
         return self._observed(self._simulator.observe())
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        observation, transition = self._simulator.step(tensordict["action"] * self._simulator.rules.w_max)
+        observation, transition = self._simulator.step(action_weights(tensordict["action"], self._simulator.rules))
         moved = self._observed(observation)
         moved.update(
             {

@@ -22,7 +22,7 @@ from toto_ops.features.state import STATE_FEATURES
 from toto_ops.simulation.market_tensors import MarketTensors
 from toto_ops.simulation.observation import Observation, state_vector
 from toto_ops.simulation.observation_schema import FIELDS, STATE, ObservationSchema
-from toto_ops.simulation.simulator import MarketSimulator, Transition
+from toto_ops.simulation.simulator import MarketSimulator, Transition, action_weights
 
 SeenByGym = NDArray[Any] | dict[str, NDArray[Any]]
 """One observation or a batch of them: an array, or arrays by field."""
@@ -132,7 +132,7 @@ class AccountEnv(gymnasium.Env[SeenByGym, NDArray[Any]]):
     def step(self, action: NDArray[Any]) -> tuple[SeenByGym, float, bool, bool, dict[str, Any]]:
         """Trade for one bar."""
         with torch.inference_mode():
-            observation, transition = self._simulator.step(_weights(self._simulator, action[np.newaxis]))
+            observation, transition = self._simulator.step(_weights(self._simulator, np.asarray(action)[np.newaxis]))
         return (
             _first(self._view.of(observation)),
             float(transition.reward[0]),
@@ -200,11 +200,11 @@ def _actions(simulator: MarketSimulator) -> spaces.Box:
 
 
 def _weights(simulator: MarketSimulator, actions: NDArray[Any]) -> torch.Tensor:
-    """Weights `[B, A]` of actions in [-1, 1]; an action that is not a number would ruin the account without a word."""
-    if not np.isfinite(actions).all():
-        raise ValueError("an action must be finite")
-    weights: torch.Tensor = torch.from_numpy(np.asarray(actions, dtype=np.float32)) * simulator.rules.w_max
-    return weights
+    """Weights `[B, A]` of actions in [-1, 1]; of another shape they would be broadcast without a word."""
+    asked, expected = np.asarray(actions, dtype=np.float32), (simulator.batch, simulator.market.assets)
+    if asked.shape != expected:
+        raise ValueError(f"actions must be {expected}, one for each account and symbol, got {asked.shape}")
+    return action_weights(torch.from_numpy(asked), simulator.rules)
 
 
 def _asked_rows(options: Mapping[str, Any] | None, accounts: int) -> torch.Tensor | None:

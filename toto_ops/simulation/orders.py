@@ -1,7 +1,8 @@
 """Orders between the close at which they are decided and the open at which they fill.
 
-A decision at the close of a row is due `decision_lag` opens later and fills at the first tradable open from there on. A
-newer decision that falls due in the meantime replaces it, and a newer HOLD withdraws it.
+A decision fills at the `decision_lag`-th open of its symbol after the close it was taken at: rows in which the symbol does
+not open do not count, however many other markets open there. A newer decision replaces one that no open has come after
+yet, and a newer HOLD withdraws it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ class Orders(NamedTuple):
     Attributes
     ----------
     weight
-        `[L, B, A]` target weights; slot `l` falls due `l + 1` opens from now, and slot 0 also keeps what waits for a
-        tradable open: what is decided for the next one replaces it.
+        `[L, B, A]` target weights; slot `l` fills at the open `l + 1` of its symbol from now.
     hold
         `[L, B, A]` bool: the decision is to keep the units held.
     decided
@@ -63,7 +63,7 @@ def fill(orders: Orders, tradable: Tensor) -> tuple[Tensor, Tensor, Orders]:
     Parameters
     ----------
     tradable
-        `[A]` or `[B, A]` bool.
+        `[A]` or `[B, A]` bool: the symbol opens here.
 
     Returns
     -------
@@ -72,20 +72,11 @@ def fill(orders: Orders, tradable: Tensor) -> tuple[Tensor, Tensor, Orders]:
     orders
         What is still waiting.
     """
-    weight, hold = orders.weight[0], orders.hold[0]
     fills = orders.decided[0] & tradable
-    waiting = (
-        orders._replace(decided=(orders.decided[0] & ~fills).unsqueeze(0)) if len(orders.weight) == 1 else _shift(orders, fills)
-    )
-    return weight, hold | ~fills, waiting
+    return orders.weight[0], orders.hold[0] | ~fills, Orders(*(_nearer(slots, tradable) for slots in orders))
 
 
-def _shift(orders: Orders, fills: Tensor) -> Orders:
-    """One open nearer: what waits makes room for what falls due next."""
-    due = orders.decided[1:2]
-    waiting = (orders.decided[0] & ~fills).unsqueeze(0) | due
-    return Orders(
-        weight=torch.cat((torch.where(due, orders.weight[1:2], orders.weight[:1]), orders.weight[2:], orders.weight[:1])),
-        hold=torch.cat((torch.where(due, orders.hold[1:2], orders.hold[:1]), orders.hold[2:], orders.hold[:1])),
-        decided=torch.cat((waiting, orders.decided[2:], torch.zeros_like(due))),
-    )
+def _nearer(slots: Tensor, tradable: Tensor) -> Tensor:
+    """`[L, B, A]` slots one open further, for the symbols that open."""
+    following = torch.cat((slots[1:], torch.zeros_like(slots[:1])))
+    return torch.where(tradable, following, slots)

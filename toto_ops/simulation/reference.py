@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 _ROUNDING = 2.0**-26
@@ -306,10 +306,11 @@ def _entry_after(account: ReferenceAccount, a: int, units: float) -> float:
 
 @dataclass(frozen=True)
 class ReferenceDecision:
-    """A decision for one symbol at one close; `weight` None is HOLD."""
+    """A decision for one symbol at one close; `weight` None is HOLD, `opens` how often the symbol has opened since."""
 
     row: int
     weight: float | None
+    opens: int = 0
 
 
 @dataclass(frozen=True)
@@ -331,8 +332,8 @@ def reference_backtest(
 ) -> ReferenceRun:
     """Trade a table of decisions `[T][A]` (None is HOLD) by the timing rules of `toto_ops.simulation.backtest`.
 
-    A decision exists only where a bar of the symbol closes. It is due `decision_lag` rows later and fills at the first
-    tradable open from there on, unless a newer one has fallen due by then.
+    A decision exists only where a bar of the symbol closes. It fills at the `decision_lag`-th open of the symbol from there
+    on; a newer one replaces it as long as the symbol has not opened since.
     """
     assets = len(bars[0].open)
     account = ReferenceAccount(assets)
@@ -349,11 +350,13 @@ def reference_backtest(
         else:
             orders: list[float | None] = [None] * assets
             for a in range(assets):
-                due = [decision for decision in pending[a] if decision.row + rules.decision_lag <= row]
-                if due and bar.tradable[a]:
-                    orders[a] = due[-1].weight
-                    fill_row[due[-1].row][a] = row
-                    pending[a] = [decision for decision in pending[a] if decision not in due]
+                if not bar.tradable[a]:
+                    continue
+                pending[a] = [replace(decision, opens=decision.opens + 1) for decision in pending[a]]
+                if pending[a] and pending[a][0].opens == rules.decision_lag:
+                    orders[a] = pending[a][0].weight
+                    fill_row[pending[a][0].row][a] = row
+                    pending[a] = pending[a][1:]
             asked = [0.0 if order is None else order for order in orders]
             steps.append(reference_step(account, asked, [order is None for order in orders], bar, rules))
             equity.append(steps[-1].equity_before)
@@ -361,5 +364,6 @@ def reference_backtest(
         features.append(account.features(rules, days_to_close[row]))
         for a in range(assets):
             if bar.closes[a]:
+                pending[a] = [decision for decision in pending[a] if decision.opens > 0]
                 pending[a].append(ReferenceDecision(row, weights[row][a]))
     return ReferenceRun(equity=equity, steps=steps, features=features, fill_row=fill_row)

@@ -97,7 +97,7 @@ class TradingRules:
     bankruptcy_floor
         Share of initial capital at or below which everything is closed and trading ends.
     decision_lag
-        Bars between the close of a decision and the open it fills at.
+        Opens of the symbol from the close of a decision to its fill, 1 for the next one.
     capital
         Money that the initial capital of an account stands for: an account of 1 trades as one of `capital` would. Only
         `minimum_trade`, `impact` and `participation` depend on it.

@@ -253,6 +253,20 @@ class MarketSimulator:
         )
 
 
+def action_weights(action: Tensor, rules: TradingRules) -> Tensor:
+    """Target weights `[B, A]` of actions in [-1, 1], in units of `w_max`; what lies beyond is taken for the nearest of these.
+
+    Raises
+    ------
+    ValueError
+        If an action is not a finite number: it would ruin the account without a word.
+    """
+    if not bool(action.isfinite().all()):
+        raise ValueError("an action must be finite")
+    weights: Tensor = action.clamp(-1.0, 1.0) * rules.w_max
+    return weights
+
+
 def _begun(accounts: Accounts, fresh: Accounts, index: Tensor) -> Accounts:
     """`accounts` with those at `index` `[N]` as they are in `fresh`."""
     return Accounts(

@@ -7,6 +7,7 @@ import pytest
 from toto_ops.evaluation.bootstrap import Estimate
 from toto_ops.evaluation.criteria import (
     BENCHMARK_FLOOR,
+    CONFIRMATION,
     DEFLATED_SHARPE,
     DETECTABLE_SHARPE,
     EXCESS_SHARPE,
@@ -111,22 +112,23 @@ def overfitting(probability: float | None, note: str = "") -> OverfittingProbabi
 
 
 @pytest.mark.parametrize(
-    ("deflated", "overfitted", "verdicts"),
+    ("deflated", "confirmed", "overfitted", "verdicts"),
     [
-        (0.95, 0.5, ("pass", "pass")),
-        (0.94, 0.5, ("fail", "pass")),
-        (0.95, 0.51, ("pass", "fail")),
-        (0.95, None, ("pass", "insufficient")),
+        (0.95, 0.95, 0.5, ("pass", "pass", "pass")),
+        (0.94, 0.95, 0.5, ("fail", "pass", "pass")),
+        (0.95, 0.94, 0.5, ("pass", "fail", "pass")),
+        (0.95, 0.95, 0.51, ("pass", "pass", "fail")),
+        (0.95, 0.95, None, ("pass", "pass", "insufficient")),
     ],
 )
-def test_luck_stops_a_sharpe_ratio_that_the_best_of_many_would_show(deflated, overfitted, verdicts):
-    criteria = luck_criteria(significance(deflated_sharpe=deflated), overfitting(overfitted), LuckGates())
-    assert tuple(one.name for one in criteria) == (DEFLATED_SHARPE, OVERFITTING)
+def test_luck_stops_a_sharpe_ratio_that_the_best_of_many_would_show(deflated, confirmed, overfitted, verdicts):
+    criteria = luck_criteria(significance(deflated_sharpe=deflated), confirmed, overfitting(overfitted), LuckGates())
+    assert tuple(one.name for one in criteria) == (DEFLATED_SHARPE, CONFIRMATION, OVERFITTING)
     assert tuple(one.verdict for one in criteria) == verdicts
 
 
 def test_the_note_of_the_deflated_ratio_says_what_was_counted():
-    deflated, _ = luck_criteria(significance(), overfitting(None, "insufficient: nothing was chosen"), LuckGates())
+    deflated, _, _ = luck_criteria(significance(), 0.99, overfitting(None, "insufficient: nothing was chosen"), LuckGates())
     assert "effective trials: 4, earlier looks at these bars: 2" in deflated.note
     assert "0.80" in deflated.note
 

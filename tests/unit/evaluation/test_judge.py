@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from toto_ops.errors import ConfigError, InsufficientDataError, LookAheadError
-from toto_ops.evaluation.criteria import BENCHMARK_FLOOR, DEFLATED_SHARPE, EXCESS_SHARPE, HELD_BARS, ORACLE_SHARE, OVERFITTING
+from toto_ops.evaluation.criteria import (
+    BENCHMARK_FLOOR,
+    CONFIRMATION,
+    DEFLATED_SHARPE,
+    EXCESS_SHARPE,
+    HELD_BARS,
+    ORACLE_SHARE,
+    OVERFITTING,
+)
 from toto_ops.evaluation.evidence import Evidence
 
 
@@ -66,7 +74,7 @@ def test_one_lucky_bar_while_the_market_falls_is_not_promoted(judged, panel_of, 
     evidence = judged(bars=replace(falling, features=features, open=opens, close=opens))
     assert evidence.challenger.performance.trades.value == 2
     assert evidence.significance.deflated_sharpe > 0.95, "the figures of the whole span do not see through it"
-    assert {criterion.name for criterion in evidence.failures} == {HELD_BARS}
+    assert {criterion.name for criterion in evidence.failures} == {HELD_BARS, CONFIRMATION}
     assert evidence.verdict == "refused"
 
 

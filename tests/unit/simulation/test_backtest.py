@@ -53,10 +53,10 @@ class TestTiming:
         assert result.fill_row[:, 0].tolist() == [2, 3, 4, -1, -1, -1]
         assert result.weights[:, 0].tolist() == pytest.approx([0.0, 0.0, 0.5, 1.0, 0.0, 0.0])
 
-    def test_a_newer_decision_replaces_one_that_is_waiting(self) -> None:
-        result = run(column(10, 10, GONE, 10, 10), column(0.5, 1.0, HOLD, HOLD, HOLD), make_rules(decision_lag=2))
-        assert result.fill_row[:, 0].tolist() == [-1, 3, -1, -1, -1]
-        assert result.weights[3, 0] == pytest.approx(1.0)
+    def test_the_lag_counts_the_opens_of_the_symbol(self) -> None:
+        result = run(column(10, 10, GONE, 10, 10, 10), column(0.5, 1.0, HOLD, HOLD, HOLD, HOLD), make_rules(decision_lag=2))
+        assert result.fill_row[:, 0].tolist() == [3, 4, -1, -1, -1, -1]
+        assert result.weights[3:5, 0].tolist() == pytest.approx([0.5, 1.0])
 
     def test_nothing_is_traded_at_the_last_open(self) -> None:
         result = run(column(10, 20, 20), column(HOLD, 1.0, HOLD), make_rules(cost_rate=0.01))

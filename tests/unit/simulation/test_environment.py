@@ -97,3 +97,9 @@ def test_a_run_without_a_seed_is_refused(env: MarketEnv) -> None:
 def test_the_34_feature_state_is_the_default() -> None:
     env = MarketEnv(MarketSimulator(MarketTensors.of(steady_panel(), torch.float32), FRICTION, 2))
     assert set(env.observation_spec.keys()) == set(STATE.fields)
+
+
+def test_an_action_that_is_not_a_number_is_refused(env: MarketEnv) -> None:
+    asked = env.reset().set("action", torch.full((BATCH, 2), float("nan")))
+    with pytest.raises(ValueError, match="must be finite"):
+        env.step(asked)

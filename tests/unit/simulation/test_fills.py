@@ -49,8 +49,9 @@ def test_it_agrees_with_the_orders(seed: int, rows: int, lag: int, decides: floa
     [
         pytest.param([YES, NO, NO, NO], [YES, YES, YES, YES], 1, [1, -1, -1, -1], id="at the next open"),
         pytest.param([YES, NO, NO, NO], [YES, NO, YES, YES], 1, [2, -1, -1, -1], id="at the next tradable one"),
-        pytest.param([YES, YES, NO, NO], [YES, NO, YES, YES], 1, [-1, 2, -1, -1], id="unless a newer decision is due by then"),
-        pytest.param([YES, YES, NO, NO], [YES, NO, YES, YES], 2, [2, -1, -1, -1], id="not if the newer one is due later"),
+        pytest.param([YES, YES, NO, NO], [YES, NO, YES, YES], 1, [-1, 2, -1, -1], id="unless a newer decision comes before it"),
+        pytest.param([YES, NO, YES, NO], [YES, NO, YES, YES], 2, [-1, -1, -1, -1], id="at its second open, if there is one"),
+        pytest.param([YES, NO, NO, NO, NO], [YES, NO, YES, YES, YES], 2, [3, -1, -1, -1, -1], id="however many rows pass"),
         pytest.param([YES, YES, YES, YES], [YES, YES, YES, YES], 1, [1, 2, -1, -1], id="never at the last open"),
     ],
 )

@@ -99,6 +99,23 @@ def test_the_ends_of_an_episode_are_told_apart() -> None:
     assert ends == [(False, False)] * 19 + [(False, True)]
 
 
+@pytest.mark.parametrize(
+    "action", [np.float32(0.0), np.zeros(2, dtype=np.float32), np.zeros((1, 1), dtype=np.float32)], ids=["number", "two", "batch"]
+)
+def test_an_action_of_another_shape_is_refused(action: np.ndarray) -> None:
+    env = single_asset()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="one for each account and symbol"):
+        env.step(action)
+
+
+def test_an_action_beyond_its_bounds_is_taken_for_the_nearest_within() -> None:
+    within, beyond = single_asset(), single_asset()
+    for env in (within, beyond):
+        env.reset(seed=0)
+    assert within.step(np.array([1.0]))[1] == beyond.step(np.array([50.0]))[1]
+
+
 def test_an_action_that_is_not_a_number_is_refused() -> None:
     env = single_asset()
     env.reset(seed=0)

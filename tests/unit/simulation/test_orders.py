@@ -1,4 +1,4 @@
-"""Orders wait for the first tradable open once they are due; a newer decision replaces an older one."""
+"""Orders count the opens of their own symbol; a newer decision replaces one that no open has come after yet."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ ROWS = 12
 
 
 def fills_one_by_one(decisions: list[float | None], tradable: list[bool], lag: int) -> list[float | None]:
-    """What fills at each open, for one account and one symbol, in plain Python: decisions are (row taken, weight)."""
+    """What fills at each open, for one account and one symbol, in plain Python: what waits is (opens to come, weight)."""
     waiting: list[tuple[int, float]] = []
     filled: list[float | None] = []
     for row in range(ROWS):
-        due = [order for order in waiting if order[0] + lag <= row]
-        if due and tradable[row]:
-            filled.append(due[-1][1])
-            waiting = [order for order in waiting if order not in due]
-        else:
-            filled.append(None)
+        if tradable[row]:
+            waiting = [(opens_to_come - 1, weight) for opens_to_come, weight in waiting]
+        filled.append(next((weight for opens_to_come, weight in waiting if opens_to_come == 0), None))
+        waiting = [order for order in waiting if order[0] > 0]
         decision = decisions[row]
         if decision is not None:
-            waiting.append((row, decision))
+            waiting = [order for order in waiting if order[0] < lag] + [(lag, decision)]
     return filled
 
 
