@@ -26,7 +26,7 @@ def test_a_uri_is_read_and_written_alike(text: str) -> None:
         "models:/../../etc/passwd",
         "models://server/toto-stocks@champion",
         "runs:/abc/model",
-        "file:///tmp/model.pkl",
+        "file:///elsewhere/model.pkl",
         "models:/toto-stocks@champion\n",
     ],
 )
