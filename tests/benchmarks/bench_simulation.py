@@ -2,7 +2,8 @@
 
 All contenders run in one process on one thread, in turn, round after round; figures are medians over the rounds, and ratios
 are medians of the ratios within a round, so that a slow minute of the machine meets everybody alike. Seconds are those of
-the processor. Memory is measured in a process of its own. Run it with `make bench`.
+the processor. Peers are measured alone and in Gymnasium's vector of environments, the memory bound with the gather torch has
+for rows and with the faster one that the simulator uses. Memory is measured in a process of its own. Run it with `make bench`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from pathlib import Path
 import torch
 from simulation_contenders import (
     Contender,
+    anytrading,
+    by_index,
     crypto_rules,
-    gym_anytrading,
-    gym_trading_env,
     of_gather,
     of_gymnasium,
+    of_peer,
+    of_peers,
     of_simulator,
     of_torchrl,
     random_panel,
     random_weights,
+    trading_env,
 )
 
-from toto_ops.simulation.market_tensors import MarketTensors
+from toto_ops.simulation.market_tensors import MarketTensors, gathered_rows
 from toto_ops.simulation.simulator import MarketSimulator
 
 BARS, ACCOUNTS, MANY = 1_000_000, 4_096, 16_384
@@ -42,6 +46,9 @@ SYMBOLS, BARS_OF_MANY = 20, 50_000
 ANYTRADING, TRADING_ENV, GATHER, SEVERAL, STEPS, GIGABYTES = 25.0, 100.0, 0.4, 2.0, 4e6, 2.0
 """What is required: times the peers' steps, share of the gather's, times the asset-steps of one symbol, steps per second
 on the 2-core test machine, and gigabytes at most."""
+
+FEW, MORE, WIDE = f"toto-ops, {ACCOUNTS:,} accounts", f"toto-ops, {MANY:,} accounts", f"toto-ops, {SYMBOLS} symbols"
+"""The simulator in the shapes that are compared."""
 
 MEMORY_SYMBOLS, MEMORY_BARS, MEMORY_STEPS = 500, 5_000, 5
 
@@ -77,18 +84,20 @@ def contenders() -> list[Contender]:
     one = MarketTensors.of(random_panel(BARS, 1), torch.float32)
     gaps = MarketTensors.of(random_panel(BARS, 1, gaps=0.02), torch.float32)
     several = MarketTensors.of(random_panel(BARS_OF_MANY, SYMBOLS), torch.float32)
+    shapes = ((FEW, BARS, ACCOUNTS, 1), (MORE, BARS, MANY, 1), (WIDE, BARS_OF_MANY, ACCOUNTS, SYMBOLS))
     return [
-        of_simulator("toto-ops", one, ACCOUNTS),
-        of_gather("bare gather", BARS, ACCOUNTS, 1),
-        of_simulator("toto-ops, more accounts", one, MANY),
-        of_gather("bare gather, more accounts", BARS, MANY, 1),
+        of_simulator(FEW, one, ACCOUNTS),
+        of_simulator(MORE, one, MANY),
         of_simulator("toto-ops, 2 % of the bars missing", gaps, ACCOUNTS),
-        of_simulator("toto-ops, 20 symbols", several, ACCOUNTS),
-        of_gather("bare gather, 20 symbols", BARS_OF_MANY, ACCOUNTS, SYMBOLS),
+        of_simulator(WIDE, several, ACCOUNTS),
         of_torchrl(one, ACCOUNTS),
         of_gymnasium(one, ACCOUNTS),
-        gym_anytrading(BARS_OF_MANY),
-        gym_trading_env(BARS_OF_MANY),
+        *(of_gather(f"index_select for {name}", *shape, by_index) for name, *shape in shapes),
+        *(of_gather(f"gather of {name}", *shape, gathered_rows) for name, *shape in shapes),
+        of_peer("gym-anytrading", anytrading(BARS_OF_MANY)),
+        of_peers("gym-anytrading, vector", lambda: anytrading(BARS_OF_MANY)),
+        of_peer("gym-trading-env", trading_env(BARS_OF_MANY)),
+        of_peers("gym-trading-env, vector", lambda: trading_env(BARS_OF_MANY)),
     ]
 
 
@@ -115,30 +124,20 @@ def figures(runs: dict[str, Measured], gigabytes: float) -> list[Figure]:
     def at_least(name: str, measured: float, required: float) -> Figure:
         return Figure(name, measured, required, measured >= required)
 
+    def times(ours: str, theirs: str, required: float) -> Figure:
+        return at_least(f"{ours}, times {theirs}", _ratio(runs[ours], runs[theirs]), required)
+
+    memory = f"GB, {MEMORY_SYMBOLS} symbols, {MEMORY_BARS:,} bars, {ACCOUNTS:,} accounts"
     return [
-        at_least("steps/s", runs["toto-ops"].median, STEPS),
-        at_least("times gym-anytrading", _ratio(runs["toto-ops"], runs["gym-anytrading StocksEnv"]), ANYTRADING),
-        at_least("times gym-trading-env", _ratio(runs["toto-ops"], runs["gym-trading-env TradingEnv"]), TRADING_ENV),
-        at_least(f"of the bare gather, {ACCOUNTS:,} accounts", _ratio(runs["toto-ops"], runs["bare gather"]), GATHER),
-        at_least(
-            f"of the bare gather, {MANY:,} accounts",
-            _ratio(runs["toto-ops, more accounts"], runs["bare gather, more accounts"]),
-            GATHER,
-        ),
-        at_least(
-            f"of the bare gather, {SYMBOLS} symbols",
-            _ratio(runs["toto-ops, 20 symbols"], runs["bare gather, 20 symbols"]),
-            GATHER,
-        ),
-        at_least(
-            "asset-steps of 20 symbols, times one", SYMBOLS * _ratio(runs["toto-ops, 20 symbols"], runs["toto-ops"]), SEVERAL
-        ),
-        Figure(
-            f"GB, {MEMORY_SYMBOLS} symbols, {MEMORY_BARS:,} bars, {ACCOUNTS:,} accounts",
-            gigabytes,
-            GIGABYTES,
-            gigabytes < GIGABYTES,
-        ),
+        at_least(f"{FEW}, steps/s", runs[FEW].median, STEPS),
+        *(times(ours, "gym-anytrading", ANYTRADING) for ours in (FEW, MORE)),
+        times(FEW, "gym-anytrading, vector", ANYTRADING),
+        *(times(ours, "gym-trading-env", TRADING_ENV) for ours in (FEW, MORE)),
+        times(FEW, "gym-trading-env, vector", TRADING_ENV),
+        *(times(ours, f"index_select for {ours}", GATHER) for ours in (FEW, MORE, WIDE)),
+        *(times(ours, f"gather of {ours}", GATHER) for ours in (FEW, MORE, WIDE)),
+        at_least(f"asset-steps of {WIDE}, times {FEW}", SYMBOLS * _ratio(runs[WIDE], runs[FEW]), SEVERAL),
+        Figure(memory, gigabytes, GIGABYTES, gigabytes < GIGABYTES),
     ]
 
 

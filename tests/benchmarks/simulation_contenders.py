@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
+from torch import Tensor
 
 from toto_ops.configuration import Settings
 from toto_ops.features.panel import Panel
@@ -23,8 +26,8 @@ from toto_ops.universes import load_universes
 EPISODE = 256
 """Steps of an episode, and of one round of a batched contender."""
 
-PEER_STEPS = 4_000
-"""Steps of one round of a contender that makes one step at a time."""
+PEER_STEPS, PEERS = 4_000, 64
+"""Steps of one round of a contender that makes one step at a time, and how many such stand in a vector."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def of_simulator(name: str, market: MarketTensors, accounts: int) -> Contender:
     return Contender(name, accounts, market.assets, round_)
 
 
-def of_gather(name: str, rows: int, accounts: int, assets: int) -> Contender:
+def of_gather(name: str, rows: int, accounts: int, assets: int, gather: Callable[[Tensor, Tensor], Tensor]) -> Contender:
     """The memory bound: nothing but gathering `[B, A, 34]` from rows that advance as the simulator's do."""
     width = len(STATE_FEATURES)
     table = torch.rand(rows, assets * width)
@@ -109,10 +112,15 @@ def of_gather(name: str, rows: int, accounts: int, assets: int) -> Contender:
         with torch.inference_mode():
             for _ in range(EPISODE):
                 row = row + 1
-                table.index_select(0, row).view(accounts, assets, width)
+                gather(table, row).view(accounts, assets, width)
         return EPISODE
 
     return Contender(name, accounts, assets, round_)
+
+
+def by_index(table: Tensor, row: Tensor) -> Tensor:
+    """The gather that torch has for rows."""
+    return table.index_select(0, row)
 
 
 def of_torchrl(market: MarketTensors, accounts: int) -> Contender:
@@ -142,27 +150,17 @@ def of_gymnasium(market: MarketTensors, accounts: int) -> Contender:
     return Contender("toto-ops, Gymnasium vector", accounts, market.assets, round_)
 
 
-def gym_anytrading(rows: int) -> Contender:
+def anytrading(rows: int) -> gymnasium.Env[Any, Any]:
     """StocksEnv with a window of 17 bars of its two features: 34 numbers observed."""
     import pandas as pd
     from gym_anytrading.envs import StocksEnv
 
     window = len(STATE_FEATURES) // 2
     close = 100.0 * np.exp(np.random.default_rng(0).normal(0.0, 0.003, rows).cumsum() / math.sqrt(rows))
-    env = StocksEnv(pd.DataFrame({"Close": close}), window, (window, rows))
-    actions = np.random.default_rng(1).integers(0, 2, PEER_STEPS).tolist()
-    env.reset(seed=0)
-
-    def round_() -> int:
-        for action in actions:
-            if env.step(action)[3]:
-                env.reset()
-        return PEER_STEPS
-
-    return Contender("gym-anytrading StocksEnv", 1, 1, round_)
+    return StocksEnv(pd.DataFrame({"Close": close}), window, (window, rows))
 
 
-def gym_trading_env(rows: int) -> Contender:
+def trading_env(rows: int) -> gymnasium.Env[Any, Any]:
     """TradingEnv with fees and borrowing, and 32 features beside its own two: 34 numbers observed."""
     import pandas as pd
     from gym_trading_env.environments import TradingEnv
@@ -174,8 +172,12 @@ def gym_trading_env(rows: int) -> Contender:
         | {f"feature_{number}": rng.normal(size=rows) for number in range(len(STATE_FEATURES) - 2)},
         index=pd.date_range("2015-01-01", periods=rows, freq="5min"),
     )
-    env = TradingEnv(frame, positions=[-1, 0, 1], trading_fees=0.0015, borrow_interest_rate=0.0675 / 365 / 288, verbose=0)
-    actions = rng.integers(0, 3, PEER_STEPS).tolist()
+    return TradingEnv(frame, positions=[-1, 0, 1], trading_fees=0.0015, borrow_interest_rate=0.0675 / 365 / 288, verbose=0)
+
+
+def of_peer(name: str, env: gymnasium.Env[Any, Any]) -> Contender:
+    """One environment without wrappers: the fastest way to step through it."""
+    actions = np.random.default_rng(1).integers(0, env.action_space.n, PEER_STEPS).tolist()  # type: ignore[attr-defined]
     env.reset(seed=0)
 
     def round_() -> int:
@@ -185,4 +187,19 @@ def gym_trading_env(rows: int) -> Contender:
                 env.reset()
         return PEER_STEPS
 
-    return Contender("gym-trading-env TradingEnv", 1, 1, round_)
+    return Contender(name, 1, 1, round_)
+
+
+def of_peers(name: str, make: Callable[[], gymnasium.Env[Any, Any]]) -> Contender:
+    """Many of them in Gymnasium's own vector of environments: the way to step them at once."""
+    envs = gymnasium.vector.SyncVectorEnv([make] * PEERS)
+    steps = PEER_STEPS // PEERS
+    actions = np.random.default_rng(1).integers(0, envs.single_action_space.n, (steps, PEERS))  # type: ignore[attr-defined]
+    envs.reset(seed=0)
+
+    def round_() -> int:
+        for action in actions:
+            envs.step(action)
+        return steps
+
+    return Contender(name, PEERS, 1, round_)

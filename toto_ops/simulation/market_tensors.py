@@ -184,9 +184,11 @@ class MarketTensors:
         if not isinstance(row, Tensor):
             days = self.days_to_close[row].reshape(-1)
             return MarketRow(row, self.bar(row), self.close[row], self.mask[row], days, self.features[row])
-        gathered, assets = self.table.index_select(0, row), self.assets
+        gathered, assets = gathered_rows(self.table, row), self.assets
         packed = gathered.shape[1] - 4 * assets - 2
-        open_, close, volatility, traded_value = gathered[:, packed:-2].view(-1, 4, assets).unbind(1)
+        # Out of between the features: whatever reads them then reads neighbours.
+        figures = gathered[:, packed:].contiguous()
+        open_, close, volatility, traded_value = figures[:, :-2].view(-1, 4, assets).unbind(1)
         features = gathered[:, :packed].view(len(row), assets, -1) if packed else self.features.index_select(0, row)
         # Prices are NaN exactly where there is no bar: to look costs less than to gather.
         always = self.tradable[0].expand_as(open_)
@@ -194,12 +196,31 @@ class MarketTensors:
             open=open_,
             tradable=always if self.gapless else ~open_.isnan(),
             delisted=self.delisted.index_select(0, row) if self.delists else self.delisted[0].expand_as(open_),
-            elapsed_days=gathered[:, -2],
+            elapsed_days=figures[:, -2],
             volatility=volatility,
             traded_value=traded_value,
             complete=self.complete,
         )
-        return MarketRow(row, bar, close, always if self.gapless else ~close.isnan(), gathered[:, -1], features)
+        return MarketRow(row, bar, close, always if self.gapless else ~close.isnan(), figures[:, -1], features)
+
+
+def gathered_rows(table: Tensor, row: Tensor) -> Tensor:
+    """`[B, W]` rows `[B]` of a table `[T, W]`.
+
+    Raises
+    ------
+    IndexError
+        If there is no such row.
+    """
+    if table.dtype != torch.float32:
+        return table.index_select(0, row)
+    try:
+        # Sums over bags of one row each: the kernel fetches ahead, which makes it up to twice as fast as `index_select`.
+        return torch.embedding_bag(table, row, torch.arange(len(row), device=row.device))[0]
+    except RuntimeError as error:
+        if bool(((row >= 0) & (row < len(table))).all()):
+            raise
+        raise IndexError(f"rows {row.tolist()} are asked of a table of {len(table)}") from error
 
 
 def _priced(what: str, prices: NDArray[np.float64], there: NDArray[np.bool_]) -> Tensor:

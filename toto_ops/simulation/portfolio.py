@@ -187,12 +187,12 @@ def initial_state(
 
 def equity(state: PortfolioState) -> Tensor:
     """`[B]` cash plus the value of all positions at their marks."""
-    return state.cash + (state.units * state.mark).sum(-1)
+    return state.cash + total(state.units * state.mark)
 
 
-def mark_to_close(state: PortfolioState, close: Tensor, tradable: Tensor) -> PortfolioState:
-    """Mark positions to the close of a bar, so that a symbol that pauses or ends is valued at its last close."""
-    return state._replace(mark=torch.where(tradable, close, state.mark))
+def mark_to_close(state: PortfolioState, close: Tensor, mask: Tensor) -> PortfolioState:
+    """Mark positions to the closes where there is a bar, so that a symbol that pauses or ends is valued at its last close."""
+    return state._replace(mark=torch.where(mask, close, state.mark))
 
 
 def mark_to_open(state: PortfolioState, bar: BarPrices, rules: TradingRules) -> tuple[PortfolioState, Tensor]:

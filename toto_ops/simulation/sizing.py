@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,8 +132,8 @@ def _targets(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holding
     target = _clamped(torch.where(asked, weight, 0.0), *rules.weight_range)
     if not is_number(rules.max_positions) or target.shape[-1] > rules.max_positions:
         intended = torch.lerp(value, target * worth, as_numbers(trade, value.dtype))
-        stuck = torch.zeros_like(trade) if movable is None else ~movable & intended.bool()
-        stays = _largest(intended.abs(), stuck, rules.max_positions)
+        stuck = None if movable is None else ~movable & intended.bool()
+        stays = largest_positions(intended.abs(), stuck, rules.max_positions)
         target = target * as_numbers(stays, value.dtype)
         trade = trade | (~stays if movable is None else movable & ~stays)
     if _is_there(rules.rebalancing_band) or _is_there(rules.minimum_trade):
@@ -145,20 +146,32 @@ def _targets(weight: Tensor, hold: Tensor, must_close: Tensor, holdings: Holding
     return target * traded, traded
 
 
-def _largest(size: Tensor, stuck: Tensor, count: int | Tensor) -> Tensor:
+def largest_positions(size: Tensor, stuck: Tensor | None, count: int | Tensor) -> Tensor:
     """`[B, A]` bool: the `count` largest of `size`, earlier symbols first among equals; nothing that is 0 matters.
 
-    Positions that cannot be traded now take their places first: they stay whatever is decided.
+    Positions that are `stuck`, which cannot be traded now, take their places first: they stay whatever is decided.
     """
-    crowded = (_column(one_unless_zero(size)) > count).squeeze(-1).nonzero().squeeze(-1)
-    stays = torch.ones_like(stuck)
-    if not len(crowded):
-        return stays
-    waits = stuck.index_select(0, crowded)
-    order = torch.argsort(size.index_select(0, crowded).masked_fill(waits, math.inf), dim=-1, descending=True, stable=True)
-    places = count.index_select(0, crowded) if isinstance(count, Tensor) else count
-    has_place = torch.arange(size.shape[-1], device=size.device) < places
-    return stays.index_copy(0, crowded, waits.scatter(-1, order, has_place.expand_as(order)) | waits)
+    size = size.detach()
+    if not bool((_column(one_unless_zero(size)) > count).any()):
+        return torch.ones_like(size, dtype=torch.bool)
+    if stuck is not None:
+        size = size.masked_fill(stuck, math.inf)
+    least = _largest_but(size, count - 1)
+    stays = size >= least
+    # Looking for equals of the least costs less than placing them.
+    if bool((_column(as_numbers(stays, size.dtype)) > count).any()):
+        above, equal = size > least, size == least
+        stays = above | equal & (above.sum(-1, keepdim=True) + equal.cumsum(-1) <= count)
+    return stays if stuck is None else stays | stuck
+
+
+def _largest_but(size: Tensor, larger: int | Tensor) -> Tensor:
+    """`[B, 1]` the value of each row of `size` `[B, A]` that `larger` others come before, or the smallest."""
+    # NumPy sorts short rows of numbers with vector instructions, several times faster than torch does.
+    ascending = torch.from_numpy(np.sort(size.numpy())) if size.device.type == "cpu" else size.sort().values
+    last = size.shape[-1] - 1
+    place = (last - torch.as_tensor(larger, device=size.device)).clamp(min=0)
+    return ascending.gather(-1, place.expand(size.shape[0], 1))
 
 
 def _settled(target: Tensor, traded: Tensor, holdings: Holdings, frictions: _Frictions, rules: TradingRules) -> Tensor:

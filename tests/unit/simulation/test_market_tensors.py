@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.unit.simulation.market_paths import make_panel
 from tests.unit.simulation.rich_panels import panel_with_everything
-from toto_ops.simulation.market_tensors import MarketRow, MarketTensors
+from toto_ops.simulation.market_tensors import MarketRow, MarketTensors, gathered_rows
 
 EVERY_DTYPE = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
@@ -106,3 +106,12 @@ class TestClock:
         clock = MarketTensors.of(panel, torch.float32).clock[0]
         expected = [part(2 * np.pi * turn) for turn in (day, week, year) for part in (np.sin, np.cos)]
         assert clock.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_rows_that_are_not_there_are_refused() -> None:
+    table = torch.arange(8.0).view(4, 2)
+    assert torch.equal(gathered_rows(table, torch.tensor([3, 0, 3])), table[[3, 0, 3]])
+    for row in (4, -1):
+        for dtype in (torch.float32, torch.float64):
+            with pytest.raises(IndexError):
+                gathered_rows(table.to(dtype), torch.tensor([0, row]))
