@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import CroniterBadDateError, croniter
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from toto_ops.capital import Capital
 from toto_ops.configuration import PROJECT_ROOT, Settings, StrictModel, VersionedModel, overlay, parse_config, read_yaml
 from toto_ops.errors import ConfigError, SymbolNameError
 
@@ -133,6 +134,15 @@ class Costs(StrictModel):
         description="square-root market impact, a fraction of impact * volatility * sqrt(traded / usually traded per bar)",
     )
 
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Costs:
+        if self.rate >= 0.5:
+            raise ValueError(
+                f"commission, half_spread and slippage come to {self.rate:g} of what is traded; keep them below 0.5, since "
+                "every judgement looks at twice the costs, and a sale would bring nothing"
+            )
+        return self
+
     @property
     def rate(self) -> float:
         """Cost of one unit of turnover in a symbol of usual volatility, market impact aside."""
@@ -162,7 +172,7 @@ class Limits(StrictModel):
     max_drawdown: Fraction | None = Field(
         default=0.30, gt=0, description="circuit breaker: go flat at this drawdown; null: never"
     )
-    breaker_cooldown: int = Field(default=20, ge=1, description="bars to stay flat after the breaker")
+    breaker_cooldown: int = Field(default=20, ge=1, description="rows of the panel to stay flat after the breaker")
     bankruptcy_floor: Fraction = Field(default=0.05, lt=1, description="share of the initial capital at which trading ends")
 
     @property
@@ -196,8 +206,8 @@ class Universe(StrictModel):
     ingest_cadence: str | None = Field(
         default=None, description="cron, UTC: when new bars are brought in for serving between retrainings; absent: never"
     )
-    capital: float = Field(
-        default=1_000_000.0, gt=0, description="money the portfolio is run with; minimum trade, impact and participation need it"
+    capital: Capital = Field(
+        default=1_000_000.0, description="money the portfolio is run with; minimum trade, impact and participation need it"
     )
     costs: Costs
     limits: Limits = Limits()

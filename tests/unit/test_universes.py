@@ -50,6 +50,9 @@ def test_symbols_are_upper_cased() -> None:
     ("change", "says"),
     [
         ({"typo": 1}, "`universes.crypto.typo` is unknown"),
+        ({"capital": 0}, "`universes.crypto.capital`: Input should be greater than or equal to 0.000001"),
+        ({"capital": 1e300}, "`universes.crypto.capital`: Input should be less than or equal to 1000000000000000"),
+        ({"capital": float("nan")}, "is not a finite number"),
         ({"symbols": ["../x"]}, "is not a symbol"),
         ({"symbols": ["btcusd", "BTCUSD"]}, "collides"),
         ({"symbols": []}, "non-empty"),
@@ -66,6 +69,8 @@ def test_symbols_are_upper_cased() -> None:
         ({"cadence": "@monthly"}, "cron"),
         ({"cadence": "0 0 30 2 *"}, "never comes"),
         ({"costs": {"commission": -0.1}}, "`universes.crypto.costs.commission`"),
+        ({"costs": {"commission": 1.0}}, "`universes.crypto.costs`"),  # a sale would bring less than nothing
+        ({"costs": {"commission": 0.2, "half_spread": 0.2, "slippage": 0.1}}, "come to 0.5 of what is traded"),
         ({"symbols": {"BTCUSD": {"from": "2020-01-02", "to": "2020-01-01"}}}, "before it begins"),
         ({"source": {"kind": "ftp"}}, "`universes.crypto.source`"),
         ({"bar": "1 fortnight"}, "`universes.crypto.bar`"),

@@ -138,12 +138,11 @@ class _SharedPolicy:
     decisions: list[Decision] = field(default_factory=list)
 
     def see(self, row: int, observation: Observation) -> Observation:
-        """Its part of the observation."""
-        seen = Observation(**{name: tensor[self.seats] for name, tensor in observation.tensors().items()})
-        if self.override is not None:
-            seen = seen._replace(account=self.override[:, row])
-        self.accounts.append(seen.account)
-        return seen
+        """Its part of the observation, in a copy: the bars are the same for everyone, whatever a policy does to what it sees."""
+        account = observation.account[self.seats] if self.override is None else self.override[:, row]
+        self.accounts.append(account)
+        seen = Observation(**{name: tensor[self.seats].clone() for name, tensor in observation.tensors().items()})
+        return seen._replace(account=account.clone())
 
     def decide(self, seen: Observation) -> Decision:
         decision = self.act(seen)

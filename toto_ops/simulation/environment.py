@@ -20,6 +20,13 @@ class MarketEnv(EnvBase):
     symbol and of many speak alike. Observations are the fields of the simulator's schema under their names; reward, done,
     terminated and truncated are `[B, 1]`. Finished accounts restart by TorchRL's reset masks.
 
+    `set_seed` seeds the rows at which episodes begin. Random actions (`rand_action`, a rollout without a policy) come from
+    torch's global generator, as in all environments of TorchRL: `torch.manual_seed` repeats them. Copies in a `ParallelEnv` or
+    `SerialEnv` begin at the same rows until the whole is given a seed, which gives each of them another.
+
+    Rewards are differentiable in the actions of a rollout; `simulator.detach()` between rollouts that go on from each other
+    ends the gradients there.
+
     Parameters
     ----------
     simulator
@@ -50,13 +57,16 @@ class MarketEnv(EnvBase):
         return self._observed(self._simulator.observe())
 
     def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        observation, transition = self._simulator.step(action_weights(tensordict["action"], self._simulator.rules))
+        action = tensordict["action"]
+        if action.shape != self.action_spec.shape:
+            raise ValueError(f"actions must be {tuple(self.action_spec.shape)}, got {tuple(action.shape)}")
+        observation, transition = self._simulator.step(action_weights(action, self._simulator.rules))
         moved = self._observed(observation)
         moved.update(
             {
                 "reward": transition.reward.unsqueeze(-1),
                 "done": transition.finished.unsqueeze(-1),
-                "terminated": transition.terminated.unsqueeze(-1),
+                "terminated": transition.terminated.unsqueeze(-1).clone(),
                 "truncated": transition.truncated.unsqueeze(-1),
             }
         )
@@ -68,5 +78,6 @@ class MarketEnv(EnvBase):
         self._simulator.seed(seed)
 
     def _observed(self, observation: Observation) -> TensorDict:
-        fields: dict[str, Tensor] = observation.tensors()
+        # The simulator goes on with this mask, as with `terminated`: whoever looks is free to write to what is shown.
+        fields: dict[str, Tensor] = observation._replace(mask=observation.mask.clone()).tensors()
         return TensorDict({name: fields[name] for name in self._simulator.schema.fields}, batch_size=self.batch_size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -23,6 +23,9 @@ from toto_ops.simulation.market_tensors import MarketTensors
 from toto_ops.simulation.observation import Observation, state_vector
 from toto_ops.simulation.observation_schema import FIELDS, STATE, ObservationSchema
 from toto_ops.simulation.simulator import MarketSimulator, Transition, action_weights
+
+_SEEDS = 2**63
+"""Seeds that torch knows; Gymnasium draws from more."""
 
 SeenByGym = NDArray[Any] | dict[str, NDArray[Any]]
 """One observation or a batch of them: an array, or arrays by field."""
@@ -62,7 +65,7 @@ class FieldsView(View):
         shapes = {name: FIELDS[name].shape(market.assets, market.widths) for name in schema.fields}
         self.schema = schema
         self._fields: dict[str, spaces.Space[Any]] = {
-            name: spaces.MultiBinary(shape) if name == "mask" else spaces.Box(-np.inf, np.inf, shape, np.float32)
+            name: spaces.MultiBinary(*shape) if name == "mask" else spaces.Box(-np.inf, np.inf, shape, np.float32)
             for name, shape in shapes.items()
             if 0 not in shape
         }
@@ -100,7 +103,8 @@ class StateView(View):
 class AccountEnv(gymnasium.Env[SeenByGym, NDArray[Any]]):
     """One account.
 
-    The action is `[A]` in [-1, 1], weights in units of `w_max`. `reset` takes `options={"row": n}` to begin at a row.
+    The action is `[A]` in [-1, 1], weights in units of `w_max`. `reset` takes `options={"row": n}` to begin at a row. Without a
+    seed the first reset draws one, so that environments made alike begin at different rows; `np_random_seed` tells it.
 
     Parameters
     ----------
@@ -108,13 +112,16 @@ class AccountEnv(gymnasium.Env[SeenByGym, NDArray[Any]]):
         Of one account; owned by the environment from here on.
     view
         Made for the same market, of the simulator's schema.
+    symbols
+        Names of the columns of actions and observations, for who looks at them; unnamed where empty.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - so declared by Gymnasium
 
-    def __init__(self, simulator: MarketSimulator, view: View) -> None:
+    def __init__(self, simulator: MarketSimulator, view: View, symbols: tuple[str, ...] = ()) -> None:
         if simulator.batch != 1:
             raise ValueError(f"this environment is one account, the simulator has {simulator.batch}: use AccountsEnv")
+        self.symbols = symbols
         self._simulator = simulator
         self._view = view
         self.observation_space = view.space
@@ -122,9 +129,10 @@ class AccountEnv(gymnasium.Env[SeenByGym, NDArray[Any]]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[SeenByGym, dict[str, Any]]:
         """Begin an episode."""
+        begun = self._np_random_seed is not None
         super().reset(seed=seed)
-        if seed is not None:
-            self._simulator.seed(seed)
+        if seed is not None or not begun:
+            self._simulator.seed(self.np_random_seed % _SEEDS)
         with torch.inference_mode():
             observation = self._simulator.reset(_asked_rows(options, 1))
         return _first(self._view.of(observation)), {}
@@ -145,7 +153,11 @@ class AccountEnv(gymnasium.Env[SeenByGym, NDArray[Any]]):
 class AccountsEnv(VectorEnv[SeenByGym, NDArray[Any], NDArray[Any]]):
     """`B` accounts at once; those whose episode is over restart in the same step.
 
-    What they saw last is in `info["final_obs"]`, an array of `B` objects, as Gymnasium's own vector environments have it.
+    What they saw last is in `info["final_obs"]`, an array of `B` objects, and what there was to say of it in
+    `info["final_info"]`, as Gymnasium's own vector environments have it. Its vector wrappers that transform observations want
+    accounts that restart one step later: `make_vec(..., vectorization_mode="sync")` makes such.
+
+    `reset` takes `options={"row": n}`, one row for all or `[B]`. Seeds are as in `AccountEnv`.
 
     Parameters
     ----------
@@ -153,11 +165,15 @@ class AccountsEnv(VectorEnv[SeenByGym, NDArray[Any], NDArray[Any]]):
         Owned by the environment from here on.
     view
         Made for the same market, of the simulator's schema.
+    symbols
+        Names of the columns of actions and observations, for who looks at them; unnamed where empty.
     """
 
-    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+    autoreset_mode = AutoresetMode.SAME_STEP
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": autoreset_mode}  # noqa: RUF012
 
-    def __init__(self, simulator: MarketSimulator, view: View) -> None:
+    def __init__(self, simulator: MarketSimulator, view: View, symbols: tuple[str, ...] = ()) -> None:
+        self.symbols = symbols
         self._simulator = simulator
         self._view = view
         self.num_envs = simulator.batch
@@ -168,9 +184,10 @@ class AccountsEnv(VectorEnv[SeenByGym, NDArray[Any], NDArray[Any]]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[SeenByGym, dict[str, Any]]:
         """Begin all episodes; a seed is one for all accounts together."""
+        begun = self._np_random_seed is not None
         super().reset(seed=seed)
-        if seed is not None:
-            self._simulator.seed(seed)
+        if seed is not None or not begun:
+            self._simulator.seed(cast("int", self.np_random_seed) % _SEEDS)
         with torch.inference_mode():
             observation = self._simulator.reset(_asked_rows(options, self.num_envs))
         return self._view.of(observation), {}
@@ -179,13 +196,20 @@ class AccountsEnv(VectorEnv[SeenByGym, NDArray[Any], NDArray[Any]]):
         """Trade for one bar in all accounts."""
         with torch.inference_mode():
             transition = self._simulator.advance(_weights(self._simulator, actions))
+            # A copy of what the simulator goes on with: callers are free to write to what they are given.
+            terminated = transition.terminated.numpy().copy()
             info: dict[str, Any] = {name: figure.numpy() for name, figure in _figures(transition).items()}
             finished = transition.finished.numpy()
             if finished.any():
-                info |= {"final_obs": self._last_seen(finished), "_final_obs": finished}
+                info |= {
+                    "final_obs": self._last_seen(finished),
+                    "_final_obs": finished,
+                    "final_info": info | {f"_{name}": finished for name in info},
+                    "_final_info": finished,
+                }
                 self._simulator.restart(transition.finished)
             observation = self._view.of(self._simulator.observe())
-        return observation, transition.reward.numpy(), transition.terminated.numpy(), transition.truncated.numpy(), info
+        return observation, transition.reward.numpy(), terminated, transition.truncated.numpy(), info
 
     def _last_seen(self, finished: NDArray[np.bool_]) -> NDArray[np.object_]:
         seen = self._view.of(self._simulator.observe())
@@ -208,9 +232,16 @@ def _weights(simulator: MarketSimulator, actions: NDArray[Any]) -> torch.Tensor:
 
 
 def _asked_rows(options: Mapping[str, Any] | None, accounts: int) -> torch.Tensor | None:
-    if not options or "row" not in options:
+    """Rows `[B]` to begin at, where that is asked for: one for all accounts, or one for each."""
+    if not options:
         return None
-    return torch.full((accounts,), int(options["row"]))
+    unknown = [str(name) for name in options if name != "row"]
+    if unknown:
+        raise ValueError(f"`reset` has the option `row` and no other, got {', '.join(unknown)}")
+    rows = np.asarray(options["row"])
+    if rows.dtype.kind not in "iu" or rows.shape not in {(), (accounts,)}:
+        raise ValueError(f"`row` must be a whole number, or one for each of {accounts} accounts, got {options['row']!r}")
+    return torch.from_numpy(np.broadcast_to(rows, accounts).astype(np.int64))
 
 
 def _figures(transition: Transition) -> dict[str, torch.Tensor]:

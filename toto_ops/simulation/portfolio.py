@@ -28,6 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from toto_ops.capital import checked_capital
 from toto_ops.simulation.rules import DAYS_PER_YEAR, TradingRules, in_force, is_number
 from toto_ops.simulation.sizing import Holdings, Sized, as_numbers, one_unless_zero, rounding, sized, total
 
@@ -167,10 +168,18 @@ def initial_state(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> PortfolioState:
-    """`batch` accounts that hold `capital` in cash and nothing else."""
-    if capital <= 0:
-        raise ValueError(f"the initial capital must be positive, got {capital}")
-    money = torch.full((batch,), capital, dtype=dtype, device=device)
+    """`batch` accounts that hold `capital` in cash and nothing else.
+
+    Raises
+    ------
+    ValueError
+        If there is no account.
+    ConfigError
+        If no account can begin with such a capital (`checked_capital`).
+    """
+    if batch < 1:
+        raise ValueError(f"at least one account is needed, got {batch}")
+    money = torch.full((batch,), checked_capital(capital), dtype=dtype, device=device)
     flat = torch.zeros((batch, assets), dtype=dtype, device=device)
     return PortfolioState(
         cash=money,

@@ -191,7 +191,7 @@ class _Desk:
         """Money that moving the value of symbol `a` by `change` costs."""
         rules, volatility = self.rules, self.bar.volatility[a]
         fraction = rules.cost_rate
-        fraction += rules.slippage * (1.0 if math.isnan(volatility) else volatility / rules.slippage_volatility)
+        fraction += min(1.0, rules.slippage * (1.0 if math.isnan(volatility) else volatility / rules.slippage_volatility))
         usual = self.usual_trade(a)
         if usual is not None and not math.isnan(volatility):
             money = abs(change) * rules.capital / self.account.initial

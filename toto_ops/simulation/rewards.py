@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from toto_ops.configuration import StrictModel
@@ -17,6 +17,8 @@ from toto_ops.configuration import StrictModel
 
 class RewardConfig(StrictModel):
     """How much each term counts; a term of weight 0 is not computed."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     log_return: float = Field(default=1.0, description="of equity, from close to close")
     differential_sharpe: float = Field(default=0.0, ge=0.0, description="Moody and Saffell's differential Sharpe ratio")

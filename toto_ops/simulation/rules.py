@@ -65,7 +65,7 @@ class TradingRules:
         Commission + half spread + whatever slippage does not depend on volatility, as a fraction of traded value.
     slippage, slippage_volatility
         Fraction of traded value lost where the bar volatility of the symbol is `slippage_volatility`; in proportion to
-        it elsewhere, and as stated where it is unknown.
+        it elsewhere, at most all of it, and as stated where it is unknown.
     impact
         Square-root law of market impact: a trade of value `q` in a symbol of which `V` is usually traded per bar costs a
         further fraction `impact * volatility * sqrt(q / V)` of itself, at most all of it; nothing where either is

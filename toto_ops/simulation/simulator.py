@@ -110,6 +110,8 @@ class MarketSimulator:
     ------
     InsufficientDataError
         If the panel is shorter than an episode.
+    ValueError, ConfigError
+        If there is no account, or none can begin with such a capital.
     """
 
     def __init__(
@@ -173,7 +175,10 @@ class MarketSimulator:
         if rows is None:
             rows = self.episodes.starts(self.batch, self.market.rows, self._generator)
         elif bool((rows < 0).any()) or bool((rows + self._length >= self.market.rows).any()):
-            raise ValueError(f"{self._length} steps from rows {rows.tolist()} leave the panel of {self.market.rows} rows")
+            first = int(((rows < 0) | (rows + self._length >= self.market.rows)).nonzero()[0])
+            raise ValueError(
+                f"{self._length} steps from row {int(rows[first])} (account {first}) leave the panel of {self.market.rows} rows"
+            )
         self.accounts = self._beginning._replace(row=rows, end=rows + self._length)
         self._seen = self.market.at(rows)
         return self.observe()

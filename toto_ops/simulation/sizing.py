@@ -108,7 +108,7 @@ def _frictions(holdings: Holdings, rules: TradingRules) -> _Frictions:
         as_stated = rules.slippage
         slippage = holdings.volatility * (as_stated / rules.slippage_volatility)
         known = slippage.nan_to_num(nan=as_stated) if is_number(as_stated) else slippage.where(~slippage.isnan(), as_stated)
-        rate = known + rate
+        rate = known.clamp(max=1.0) + rate
     if _is_there(rules.impact) or in_force(rules.participation):
         usual = holdings.traded_value * (holdings.initial / rules.capital).unsqueeze(-1)
         # No volume means that none was reported, as for an index or a currency pair.

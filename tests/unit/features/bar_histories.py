@@ -66,10 +66,10 @@ def random_bars(seed: int, length: int = 160, symbol: str = "S0") -> pl.DataFram
     return table.filter(pl.Series(rng.random(length) > (0.1 if rng.random() < 0.5 else 0.0)))
 
 
-def random_sentiment(seed: int, symbol: str = "S0", words: int = 12) -> pl.DataFrame:
-    """Words of news, of macro, or of both, at odd moments over the first 200 days."""
+def random_sentiment(seed: int, symbol: str = "S0", words: int = 12, days: int = 200) -> pl.DataFrame:
+    """Words of news, of macro, or of both, at odd moments over the first days."""
     rng = np.random.default_rng(seed)
-    published = [START + timedelta(seconds=int(second)) for second in np.sort(rng.integers(0, 200 * 86400, words))]
+    published = [START + timedelta(seconds=int(second)) for second in np.sort(rng.integers(0, days * 86400, words))]
     rows = {"symbol": [symbol] * words, "published_at": published}
     kind = rng.integers(0, 3, words)
     news = [None if k == 1 else float(v) for k, v in zip(kind, rng.uniform(-1, 1, words), strict=True)]

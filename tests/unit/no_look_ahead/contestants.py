@@ -13,7 +13,7 @@ from toto_ops.analysts.decisions import record_decisions
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.analysts.strategy import load_strategy
 from toto_ops.configuration import Settings, StrictModel
-from toto_ops.evaluation.baselines import baseline_entrants
+from toto_ops.evaluation.baselines.plans import baseline_entrants
 from toto_ops.features.panel import Panel
 from toto_ops.policies.contract import Policy
 from toto_ops.simulation.entrants import Entrant

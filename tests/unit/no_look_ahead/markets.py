@@ -67,7 +67,7 @@ def random_market() -> Market:
     tables[1] = tables[1].slice(60)
     tables[2] = pl.concat([tables[2].head(-70), tables[2].tail(60)])
     tables[3] = tables[3].head(-40)
-    words = pl.concat(random_sentiment(seed, f"S{seed}", words=40) for seed in range(4))
+    words = pl.concat(random_sentiment(seed, f"S{seed}", words=90, days=450) for seed in range(4))
     return Market({"coins": pl.concat(tables)}, words)
 
 

@@ -17,8 +17,8 @@ import torch
 from tests.unit.no_look_ahead.contestants import RULES, entrants, kinds_of_policies, teacher, train, training_inputs
 from tests.unit.no_look_ahead.markets import MARKETS, REWRITES, Market, rows_of, same, utc
 from toto_ops.analysts.decisions import record_decisions
-from toto_ops.evaluation.baselines import BASELINES
-from toto_ops.evaluation.perfect_foresight import perfect_foresight
+from toto_ops.evaluation.baselines.perfect_foresight import perfect_foresight
+from toto_ops.evaluation.baselines.plans import BASELINES
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.policies.contract import Policy

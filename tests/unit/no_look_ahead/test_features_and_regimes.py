@@ -20,6 +20,7 @@ from toto_ops.features.context import CONTEXT_FEATURES
 from toto_ops.features.state import MARKET_FEATURES
 
 COMPUTED = set(FEATURE_SCHEMA) - {"symbol", "open_time", "close_time", "open", "close"}
+SENTIMENT = {"news_sentiment", "macro_sentiment"}
 
 
 @pytest.fixture(scope="module", params=MARKETS)
@@ -37,12 +38,14 @@ def test_no_feature_regime_or_correlation_changes_with_the_bars_that_follow(mark
 
 
 def test_the_bars_that_follow_do_change_what_follows(market: Market) -> None:
-    """Otherwise the test above could not fail."""
-    cut = market.cuts()[0]
-    other = REWRITES["a wild future"](market, cut)
-    changed = changed_arrays(market.panel, other.panel, market.panel.close_time[-1])
-    assert {"open", "close", "volatility", "traded_value", "return_1", "trend_bull", "log_volatility"} <= changed
-    assert {"mean_correlation", "market_correlation"} <= changed
+    """Otherwise the test above could not fail: not for any feature, published sentiment included where there is any."""
+    (cut, *_), end = market.cuts(), market.panel.close_time[-1]
+    others = [REWRITES[name](market, cut) for name in ("another future", "a wild future")]
+    silent = set() if market.sentiment is not None else SENTIMENT
+    columns = set().union(*(changed_features(market.features(), other.features(), end) for other in others))
+    assert columns >= COMPUTED - silent
+    arrays = set().union(*(changed_arrays(market.panel, other.panel, end) for other in others))
+    assert arrays >= {"open", "close", "volatility", "traded_value", *MARKET_FEATURES, *CONTEXT_FEATURES} - silent
 
 
 def test_everything_that_is_computed_is_compared(market: Market) -> None:
@@ -85,6 +88,15 @@ def test_a_feature_that_reads_ahead_is_caught(
     honest = getattr(compute, group)
     monkeypatch.setattr(compute, group, lambda *settings: leak(leaking)(honest(*settings)))
     assert leaking in caught(market)
+
+
+def test_sentiment_that_is_read_before_it_is_published_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def join_forward(bars: pl.DataFrame, words: pl.DataFrame, **how: object) -> pl.DataFrame:
+        return honest(bars, words, **{**how, "strategy": "forward"})  # type: ignore[arg-type]
+
+    honest = pl.DataFrame.join_asof
+    monkeypatch.setattr(pl.DataFrame, "join_asof", join_forward)
+    assert caught(MARKETS["random"]()) >= SENTIMENT
 
 
 def test_correlations_that_read_ahead_are_caught(monkeypatch: pytest.MonkeyPatch, market: Market) -> None:

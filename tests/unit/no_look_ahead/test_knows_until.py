@@ -17,7 +17,7 @@ from tests.unit.no_look_ahead.contestants import teacher, train, training_inputs
 from tests.unit.no_look_ahead.markets import real_market
 from tests.unit.registry.registry_samples import evidence, manifest
 from toto_ops.errors import LookAheadError, PromotionError
-from toto_ops.evaluation.candidates import Candidate, refuse_look_ahead
+from toto_ops.evaluation.judgement.candidates import Candidate, refuse_look_ahead
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.pipeline.backtest_request import BacktestRequest
@@ -112,10 +112,11 @@ def test_the_backtest_command_refuses_a_model_that_knows_everything(panel: Panel
 
 
 def test_promotion_refuses_evidence_from_bars_that_made_the_model() -> None:
-    honest = manifest("tried")
-    begins = evidence(honest, "r").splits.test.after
-    edge = manifest("tried", knows_until=begins)
+    # By the rule of the judge: up to the very close of the first bar, and no further.
+    first_close = evidence(manifest("tried"), "r").first_close
+    assert first_close is not None
+    edge = manifest("tried", knows_until=first_close - MOMENT)
     require_about(evidence(edge, "r"), edge, "r")
-    knowing_more = manifest("tried", knows_until=begins + MOMENT)
+    knowing_more = manifest("tried", knows_until=first_close)
     with pytest.raises(PromotionError, match="judged on bars that made it"):
         require_about(evidence(knowing_more, "r"), knowing_more, "r")

@@ -41,8 +41,8 @@ from toto_ops.universes import load_universes
 RULES = replace(SHIPPED, slippage=0.0, impact=0.0, participation=math.inf)
 """Stamps make nonsense of costs that depend on volatility or volume."""
 
-OF_THE_MARKET = ("market", "context", "volatility")
-"""Fields that hold stamps; the clock and the mask are known as well, the others belong to the account."""
+OF_THE_MARKET = set(FIELDS) - {"mask", "clock", "account", "portfolio", "allocation"}
+"""Fields that hold stamps: all that are not known otherwise and do not belong to the account, so that a new one is one."""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,7 @@ def assert_stands_at(panel: Panel, row: int, seen: Observation, account: int) ->
     shown = {name: tensor[account].numpy() for name, tensor in seen.tensors().items()}
     assert set(shown) == set(FIELDS)
     for name in OF_THE_MARKET:
+        assert shown[name].size > 0 or name == "embedding"
         assert (shown[name] == row).all(), name
     np.testing.assert_array_equal(shown["mask"], panel.mask[row])
     np.testing.assert_allclose(shown["clock"], sines_and_cosines(panel.close_time[row]), atol=1e-6)
@@ -163,7 +164,8 @@ ACCOUNTS = 16
 
 @pytest.fixture
 def simulator(panel: Panel) -> MarketSimulator:
-    market = MarketTensors.of(panel, torch.float64)
+    embedding = torch.arange(panel.rows).float().view(-1, 1, 1).expand(*panel.mask.shape, 2)
+    market = MarketTensors.of(panel, torch.float64, embedding=embedding)
     return MarketSimulator(market, RULES, ACCOUNTS, episodes=Episodes(length=25), schema=MARKET, seed=3)
 
 

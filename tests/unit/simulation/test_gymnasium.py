@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
+from torchrl.envs import GymWrapper
 
 from tests.unit.simulation.rich_panels import panel_with_everything
 from tests.unit.simulation.test_simulator import FRICTION, steady_panel
@@ -36,6 +40,8 @@ def single_asset() -> AccountEnv:
     market = MarketTensors.of(steady_panel(assets=1), torch.float32)
     return AccountEnv(MarketSimulator(market, FRICTION, 1, episodes=Episodes(20)), StateView(market))
 
+
+FIGURES = ("log_return", "equity", "fees", "interest", "turnover")
 
 BOTH = pytest.mark.parametrize("make", [multi_asset, single_asset], ids=["multi-asset", "single-asset"])
 
@@ -76,6 +82,40 @@ def test_a_seed_gives_the_same_episode_to_the_bit(make: Callable[[], AccountEnv]
 
     assert episode(5) == episode(5)
     assert episode(5) != episode(6)
+
+
+@BOTH
+def test_without_a_seed_environments_made_alike_begin_differently_and_say_how_to_begin_again(
+    make: Callable[[], AccountEnv],
+) -> None:
+    def starts(env: AccountEnv, seed: int | None) -> list[int]:
+        """Rows of eight episodes, only the first of which is given the seed."""
+        rows = []
+        for episode in range(8):
+            env.reset(seed=None if episode else seed)
+            rows.append(env._simulator.accounts.row.item())
+        return rows
+
+    first, other = make(), make()
+    rows = starts(first, None)
+    assert rows != starts(other, None)
+    assert rows == starts(other, first.np_random_seed)
+
+
+@BOTH
+def test_a_copy_goes_on_as_the_original_does(make: Callable[[], AccountEnv]) -> None:
+    def rest(env: AccountEnv) -> list[float]:
+        """Rewards of the episode in progress, and of the next."""
+        actions = np.random.default_rng(0).uniform(-1, 1, (12, *env.action_space.shape)).astype(np.float32)
+        rewards = [env.step(action)[1] for action in actions[:5]]
+        env.reset()
+        return rewards + [env.step(action)[1] for action in actions[5:]]
+
+    env = make()
+    env.reset(seed=1)
+    env.step(np.full(env.action_space.shape, 0.5, dtype=np.float32))
+    copied, sent = copy.deepcopy(env), pickle.loads(pickle.dumps(env))  # noqa: S301 - as to a worker process
+    assert rest(env) == rest(copied) == rest(sent)
 
 
 def test_a_flat_state_has_the_34_features_in_their_order() -> None:
@@ -157,6 +197,67 @@ class TestManyAccounts:
             _, rewards, *_ = together.step(np.tile(action, (3, 1)))
             _, reward, *_ = alone.step(action)
             assert rewards.tolist() == [np.float32(reward)] * 3
+
+    def test_what_there_was_to_say_of_an_episode_stays_with_its_last_step(self) -> None:
+        env = many(accounts=3, length=4)
+        env.reset(seed=0)
+        for _ in range(4):
+            *_, info = env.step(np.zeros((3, env.single_action_space.shape[0]), dtype=np.float32))
+        assert info["_final_info"].all()
+        np.testing.assert_array_equal(info["final_info"]["equity"], info["equity"])
+        one_by_one = DictInfoToList(env)._convert_info_to_list(info)
+        assert [account["final_info"]["equity"] for account in one_by_one] == info["equity"].tolist()
+
+    def test_what_is_given_may_be_written_to(self) -> None:
+        untouched, written = many(), many()
+        for env in (untouched, written):
+            env.reset(seed=0)
+        actions = np.full((4, written.single_action_space.shape[0]), 0.5, dtype=np.float32)
+        for _ in range(10):
+            expected = untouched.step(actions)
+            observation, rewards, terminated, truncated, info = written.step(actions)
+            assert isinstance(observation, dict)
+            np.testing.assert_array_equal(rewards, expected[1])
+            np.testing.assert_array_equal(terminated, expected[2])
+            np.testing.assert_array_equal(info["equity"], expected[4]["equity"])
+            for array in (*observation.values(), rewards, terminated, truncated, *(info[name] for name in FIGURES)):
+                array[...] = 1
+
+    def test_each_may_be_asked_to_begin_at_a_row_of_its_own(self) -> None:
+        env = many()
+        observation, _ = env.reset(options={"row": [3, 1, 2, 0]})
+        assert isinstance(observation, dict)
+        clock = MarketTensors.of(panel_with_everything(2), torch.float32).clock
+        np.testing.assert_array_equal(observation["clock"], clock[[3, 1, 2, 0]].numpy())
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"row": 1.5}, {"row": True}, {"row": None}, {"row": "first"}, {"row": [1, 2]}, {"rows": 3}, {"reset_mask": np.ones(4)}],
+        ids=["fraction", "truth", "nothing", "text", "too few", "misspelt", "some"],
+    )
+    def test_a_beginning_that_cannot_be_is_refused(self, options: dict[str, object]) -> None:
+        with pytest.raises(ValueError, match="`row`"):
+            many().reset(options=options)
+
+    def test_episode_statistics_are_those_of_whole_episodes(self) -> None:
+        env = RecordEpisodeStatistics(many(accounts=2, length=5))
+        env.reset(seed=0)
+        total = np.zeros(2)
+        for _ in range(5):
+            _, rewards, *_, info = env.step(env.action_space.sample())
+            total += rewards
+        assert info["episode"]["l"].tolist() == [5, 5]
+        np.testing.assert_allclose(info["episode"]["r"], total, rtol=1e-5)
+
+    def test_torchrl_wraps_them_as_it_does_gymnasiums_own(self) -> None:
+        env = GymWrapper(many(accounts=3, length=5))
+        env.set_seed(0)
+        run = env.rollout(12, break_when_any_done=False)
+        assert run.batch_size == (3, 12)
+        assert set(run["next", "truncated"].squeeze(-1).nonzero()[:, 1].tolist()) == {4, 9}
+        last, next_first = run["next", "portfolio"][:, 4], run["portfolio"][:, 5]
+        assert (next_first[:, 1] == 1.0).all(), "initial balance"
+        assert (last[:, 1] != 1.0).all(), "what was seen last, not what the next episode begins with"
 
     def test_one_account_is_another_environment(self) -> None:
         market = MarketTensors.of(steady_panel(), torch.float32)

@@ -168,6 +168,23 @@ class TestOnePass:
         assert {tuple(observation.tensors()) for observation in seen} == {takes}
         assert seen[0].tensors()["clock"].shape == (2, 6)
 
+    def test_a_policy_may_write_to_what_it_is_shown(self) -> None:
+        path, rules = random_path(4), make_rules(cost_rate=0.001)
+        features = path.panel.features.copy()
+
+        def scribbles(observation: Observation) -> Decision:
+            decision = contrarian(observation)
+            for tensor in observation.tensors().values():
+                tensor.fill_(1)
+            return decision
+
+        scribbler, other = run_backtests(
+            path.panel, (Entrant("scribbles", scribbles, rules), Entrant("other", act_from_table, rules))
+        )
+        np.testing.assert_array_equal(path.panel.features, features)
+        assert_same(scribbler, backtest(path.panel, contrarian, rules))
+        assert_same(other, backtest(path.panel, act_from_table, rules))
+
     def test_the_wrong_answer_of_one_policy_is_named(self) -> None:
         def broken(observation: Observation) -> Decision:
             return act_from_table(observation)._replace(weight=observation.mask / 0.0, hold=~observation.mask)
