@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from assets.launchpad_jobs import launchpad_job
 from assets.metadata import picture, table
 from assets.resources import TotoOps
 from toto_ops.configuration import parse_config
@@ -34,23 +35,18 @@ _FILES = ("report_file", "text_report_file", "trades_file")
 
 def backtest_job(universe: Universe) -> dg.JobDefinition:
     """The job `<universe>_backtest`, in one process; it changes nothing but the ledger, which counts looks and trials."""
-    op = _backtest_op(universe)
-
-    @dg.job(
-        name=f"{universe.name}_backtest",
-        description=f"Backtest a model of {universe.name} or a strategy file on bars it does not know, and write a report.",
-        executor_def=dg.in_process_executor,
+    return launchpad_job(
+        f"{universe.name}_backtest",
+        _backtest_op(universe),
+        f"Backtest a model of {universe.name} or a strategy file on bars it does not know, and write a report.",
     )
-    def job() -> None:
-        op()
-
-    return job
 
 
 def _backtest_op(universe: Universe) -> dg.OpDefinition:
     @dg.op(name=f"{universe.name}_run_backtest", out=dg.Out(dg.Nothing))
     def backtest(context: dg.OpExecutionContext, config: BacktestConfig, toto: TotoOps) -> None:
-        from toto_ops.evaluation.backtest_report import draw_plots, overview
+        from toto_ops.evaluation.reports.backtest_plots import draw_plots
+        from toto_ops.evaluation.reports.backtest_tables import overview
         from toto_ops.pipeline.backtest_request import BacktestRequest
         from toto_ops.pipeline.backtesting import run_backtest
         from toto_ops.pipeline.report_files import ReportFiles

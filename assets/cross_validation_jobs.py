@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from assets.launchpad_jobs import launchpad_job
 from assets.metadata import table
 from assets.resources import TotoOps
 from toto_ops.universes import Universe
@@ -20,23 +21,17 @@ class CrossValidateConfig(dg.Config):
 
 def cross_validation_job(universe: Universe) -> dg.JobDefinition:
     """The job `<universe>_cross_validate`, in one process; it changes nothing but the ledger, which counts its trainings."""
-    op = _cross_validate_op(universe)
-
-    @dg.job(
-        name=f"{universe.name}_cross_validate",
-        description=f"Train a line of {universe.name} once per fold and test it on the bars kept from it, never on test bars.",
-        executor_def=dg.in_process_executor,
+    return launchpad_job(
+        f"{universe.name}_cross_validate",
+        _cross_validate_op(universe),
+        f"Train a line of {universe.name} once per fold and test it on the bars kept from it, never on test bars.",
     )
-    def job() -> None:
-        op()
-
-    return job
 
 
 def _cross_validate_op(universe: Universe) -> dg.OpDefinition:
     @dg.op(name=f"{universe.name}_cross_validate_line", out=dg.Out(dg.Nothing))
     def cross_validate(context: dg.OpExecutionContext, config: CrossValidateConfig, toto: TotoOps) -> None:
-        from toto_ops.evaluation.cross_validation_tables import block_rows, distribution, path_rows
+        from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
         from toto_ops.pipeline.cross_validation import cross_validate as run
         from toto_ops.pipeline.cross_validation import scheme_of
 

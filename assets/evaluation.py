@@ -7,7 +7,7 @@ import dagster as dg
 from assets.metadata import picture, table
 from assets.partitions import asset_key
 from assets.resources import TotoOps
-from toto_ops.evaluation.significance import Significance
+from toto_ops.evaluation.statistics.significance import Significance
 from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
@@ -30,8 +30,8 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
         ],
     )
     def evaluation_report(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
-        from toto_ops.evaluation.report import performance_table
-        from toto_ops.evaluation.statements import verdict_statement
+        from toto_ops.evaluation.reports.judgement_page import performance_markdown
+        from toto_ops.evaluation.reports.statements import verdict_statement
         from toto_ops.pipeline.evaluation_steps import evaluate
         from toto_ops.pipeline.outcome import CriterionOutcome
 
@@ -47,7 +47,7 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
                 "report": dg.MetadataValue.path(str(judged.report)),
                 "text_report": dg.MetadataValue.path(str(judged.text_report)),
                 "gates": gates,
-                "contestants": dg.MetadataValue.md(performance_table(evidence)),
+                "contestants": dg.MetadataValue.md(performance_markdown(evidence)),
                 "minimum_detectable_sharpe": evidence.minimum_detectable_sharpe,
                 **_luck(evidence.significance),
                 "openings_of_this_test_span": evidence.openings,

@@ -7,6 +7,7 @@ retraining has finished. The pool they share with the assets that promote keeps 
 import dagster as dg
 from pydantic import Field
 
+from assets.launchpad_jobs import launchpad_job
 from assets.partitions import asset_key
 from assets.registry import PROMOTION_POOL, lineage_metadata
 from assets.resources import TotoOps
@@ -31,22 +32,22 @@ def promotion_jobs(universe: Universe) -> list[dg.JobDefinition]:
     """The jobs of one universe."""
     name = universe.name
     return [
-        _job(
+        launchpad_job(
             f"{name}_promote",
             _promote_op(universe),
             f"Make a version of {name} that passed its gates the champion; refused while promotions are frozen.",
         ),
-        _job(
+        launchpad_job(
             f"{name}_rollback",
             _rollback_op(universe),
             f"Withdraw the champion of {name} and serve what it replaced, or the fallback.",
         ),
-        _job(
+        launchpad_job(
             f"{name}_freeze",
             _freeze_op(universe),
             f"Let nothing of {name} be promoted, by schedule or by hand, until it is unfrozen; a rollback stays possible.",
         ),
-        _job(f"{name}_unfreeze", _unfreeze_op(universe), f"Allow promotions of {name} again."),
+        launchpad_job(f"{name}_unfreeze", _unfreeze_op(universe), f"Allow promotions of {name} again."),
     ]
 
 
@@ -99,14 +100,6 @@ def _unfreeze_op(universe: Universe) -> dg.OpDefinition:
         context.add_output_metadata({"promotions": f"free again {entry.signed}"})
 
     return unfreeze
-
-
-def _job(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
-    @dg.job(name=name, description=description, executor_def=dg.in_process_executor)
-    def job() -> None:
-        op()
-
-    return job
 
 
 def _who(context: dg.OpExecutionContext, config: Signed) -> str:

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from toto_ops.configuration import Settings
-from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.evaluation.candidates import Candidate
-from toto_ops.evaluation.contest import hold_contest
-from toto_ops.evaluation.gates import load_gates
-from toto_ops.evaluation.judge import Circumstances, judge
+from toto_ops.evaluation.judgement.candidates import Candidate
+from toto_ops.evaluation.judgement.contest import hold_contest
+from toto_ops.evaluation.judgement.gates import load_gates
+from toto_ops.evaluation.judgement.judge import Circumstances, judge
+from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
@@ -177,7 +177,7 @@ def compare(repeats: int) -> list[Measured]:
         return hold_contest(panel, splits.test, policies, rules, periods_per_year=365.0)
 
     def judgement_apart() -> object:
-        with patch("toto_ops.evaluation.contest.run_backtests", one_after_the_other):
+        with patch("toto_ops.evaluation.judgement.contest.run_backtests", one_after_the_other):
             return judgement()
 
     return [

@@ -23,7 +23,7 @@ import yaml
 
 from tests.pipeline.conftest import Workbench
 from toto_ops.configuration import PROJECT_ROOT, Settings
-from toto_ops.evaluation.evidence import Evidence
+from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.pipeline.evaluation_steps import evidence_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from toto_ops.cli import app
 from toto_ops.configuration import Settings
-from toto_ops.evaluation.criteria import BENCHMARK_FLOOR, DEFLATED_SHARPE
+from toto_ops.evaluation.judgement.criteria import BENCHMARK_FLOOR, DEFLATED_SHARPE
 from toto_ops.pipeline.control_market import run_control
 from toto_ops.pipeline.control_project import ControlTask
 from toto_ops.pipeline.controls import CONTROLS, OUTCOMES

@@ -69,7 +69,7 @@ def backtest(
 
 
 def _show(done: Backtested) -> None:
-    from toto_ops.evaluation.backtest_report import render_text
+    from toto_ops.evaluation.reports.backtest_text import render_text
 
     OUT.print(render_text(done.report), highlight=False, markup=False, soft_wrap=True, end="")
     for path in done.files:

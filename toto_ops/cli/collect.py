@@ -18,7 +18,7 @@ def gc(
     older_than: Annotated[int, typer.Option(min=1, metavar="DAYS", help="Spare what was made or used within these days.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Remove artefacts, checkpoints and histories of runs that nothing needs any more; safe beside a retraining.
+    """Remove artefacts, checkpoints, controls and histories of runs that nothing needs any more; safe beside a retraining.
 
     What serves stays, and all that a model under an alias, one that once served or one that passed its gates rests on,
     what a run in progress uses, and everything recent. Trials, openings and MLflow are never touched.
@@ -44,8 +44,8 @@ def _print(report: HomeReport, verdict: str) -> None:
         kept = [{"kind": row.kind, "why": row.reason, "number": row.items, "size": _size(row.bytes)} for row in one.kept]
         print_table(f"{one.namespace}: kept", kept)
         print_table(f"{one.namespace}: retrainings kept with all they used", [row.model_dump() for row in one.retrainings])
-    runs = report.dagster_runs
-    OUT.print(f"runs of Dagster {verdict}: {runs.items} ({_size(runs.bytes)})", highlight=False)
+    for name, runs in (("the controls", report.controls), ("Dagster", report.dagster_runs)):
+        OUT.print(f"runs of {name} {verdict}: {runs.items} ({_size(runs.bytes)})", highlight=False)
     OUT.print(f"[bold]{verdict} in all: {_size(report.removed_bytes)}[/]", highlight=False)
 
 

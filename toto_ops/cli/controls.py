@@ -40,7 +40,16 @@ def controls(
         from toto_ops.pipeline.controls import ControlsRequest, reports_folder, run_controls
 
         settings = Settings()
-        request = ControlsRequest(leaked, planted, null, seed, line, profile, tuple(universe or ()), workers)
+        request = ControlsRequest(
+            leaked=leaked,
+            planted=planted,
+            null=null,
+            seed=seed,
+            line=line,
+            profile=profile,
+            universes=tuple(universe or ()),
+            workers=workers,
+        )
         try:
             summary = run_controls(settings, request, _unseen if as_json else _show)
         except KeyboardInterrupt:

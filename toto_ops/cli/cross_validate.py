@@ -40,7 +40,7 @@ def cross_validate(
 
 
 def _show(done: CrossValidated) -> None:
-    from toto_ops.evaluation.cross_validation_tables import block_rows, distribution, path_rows
+    from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
 
     document = done.document
     print_table(f"{document.line} on {document.universe}, {document.scheme.scheme}: block by block", block_rows(document))

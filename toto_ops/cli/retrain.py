@@ -115,7 +115,7 @@ def _print(universe: Universe, launched: Launch, outcome: RetrainingOutcome | No
         OUT.print(f"[yellow]{launched.namespace}[/]: it stood at {outcome.as_of:%Y-%m-%d %H:%M} UTC; what serves is untouched")
     if launched.status == "retrained":
         print_table("data health", [row.model_dump() | {"remarks": _brief(row)} for row in outcome.symbols])
-        print_table("models trained", [row.model_dump() for row in outcome.trained])
+        print_table("models trained", [row.in_brief() for row in outcome.trained])
         print_table(f"criteria for {outcome.challenger}, out of sample", [row.in_brief() for row in outcome.criteria])
     OUT.print(f"[bold]{'promoted' if outcome.promoted else 'not promoted'}[/]: {outcome.decision}", highlight=False)
     OUT.print(f"serving: {outcome.incumbent}", highlight=False)

@@ -1,1 +1,4 @@
-"""The one honest judge: metrics and their intervals, baselines, gates, evidence and the report."""
+"""What a policy is worth, and whether that can be believed: measured, then judged, then reported.
+
+An import may only point down: `controls` and `reports` > `judgement` and `backtests` > `findings` > `baselines` > `statistics`.
+"""

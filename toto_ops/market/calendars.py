@@ -6,13 +6,17 @@ an intraday bar closes with its session at the latest. On `24/7`, bars tile each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from toto_ops.errors import BarDataError, ConfigError
+from toto_ops.errors import BarDataError, ConfigError, InsufficientDataError
 from toto_ops.market.schema import BAR_COLUMNS, MOMENT, RAW_SCHEMA, require_schema
 from toto_ops.universes import Universe
 
@@ -113,8 +117,53 @@ def periods_per_year(universe: Universe) -> float:
     """
     if universe.periods_per_year is not None:
         return universe.periods_per_year
-    parts = tuple(universe.parts.values()) or (universe,)
-    opens = pl.concat([expected_open_times(part, *_USUAL_YEARS) for part in parts]).unique()
+    return _opens_per_year(tuple(universe.parts.values()) or (universe,))
+
+
+def rows_per_year(universe: Universe, open_time: NDArray[np.datetime64]) -> float:
+    """Rows per year of one span of a panel: what annualises figures of that span.
+
+    `periods_per_year`, but for a combined universe that does not state it, where they are counted on the span itself: a part
+    may begin later or end earlier than the others, and for as long there are fewer rows to a year.
+
+    Parameters
+    ----------
+    open_time
+        `[T]` opens of the span, UTC, increasing.
+
+    Raises
+    ------
+    InsufficientDataError
+        If fewer than two rows are to be counted.
+    """
+    if not universe.parts or universe.periods_per_year is not None:
+        return periods_per_year(universe)
+    if len(open_time) < 2:
+        raise InsufficientDataError(f"{len(open_time)} row(s) have no length", where=universe.name, remedy="take a longer span")
+    length = timedelta(microseconds=float((open_time[-1] - open_time[0]) / np.timedelta64(1, "us")))
+    return (len(open_time) - 1) * (YEAR / length)
+
+
+def rows_per_bar(universe: Universe) -> float:
+    """Rows of the grid from one bar of its slowest market to the next, on average: what a rule that counts bars counts.
+
+    1 for a universe of its own, where every row is a bar. Beside a market that never closes, a bar of New York takes 2.45
+    rows: 20 rows are 20 opens of someone, but only 8 sessions.
+    """
+    if not universe.parts:
+        return 1.0
+    parts = tuple(universe.parts.values())
+    return _opens_per_year(parts) / min(_opens_per_year((part,)) for part in parts)
+
+
+def in_rows(bars: int, rows: float) -> int:
+    """Rows that hold a number of bars of the slowest market, `rows` to a bar."""
+    return ceil(bars * rows)
+
+
+def _opens_per_year(universes: Sequence[Universe]) -> float:
+    """Different moments per 365.25 days at which a bar of any of them opens."""
+    opens = pl.concat([expected_open_times(universe, *_USUAL_YEARS) for universe in universes]).unique()
     return (len(opens) - 1) * (YEAR / (_moment(opens.max()) - _moment(opens.min())))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toto_ops.evaluation.backtest_document import (
+from toto_ops.evaluation.backtests.document import (
     BacktestReport,
     Contestant,
     LeftOut,
@@ -12,25 +12,22 @@ from toto_ops.evaluation.backtest_document import (
     SelectionFindings,
     TriedCombination,
 )
-from toto_ops.evaluation.backtest_tables import contestant, defined, identity, monthly_returns, subject_trades
-from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.evaluation.contest import Contest, hold_contest
-from toto_ops.evaluation.findings import StressResult
-from toto_ops.evaluation.judge import ADJUSTMENTS, SURVIVORSHIP
-from toto_ops.evaluation.market_index import market_returns
-from toto_ops.evaluation.metrics import sharpe_ratio
-from toto_ops.evaluation.paired import PairedDifference, paired_differences
-from toto_ops.evaluation.performance import Performance, measure_all
-from toto_ops.evaluation.significance import significance_of
-from toto_ops.evaluation.volatility_matching import VolatilityMatch
+from toto_ops.evaluation.backtests.tables import contestant, defined, identity, monthly_returns, subject_trades
+from toto_ops.evaluation.baselines.volatility_matching import VolatilityMatch
+from toto_ops.evaluation.findings.documents import StressResult
+from toto_ops.evaluation.judgement.caveats import market_caveats
+from toto_ops.evaluation.judgement.contest import Contest, hold_contest
+from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
+from toto_ops.evaluation.statistics.metrics import sharpe_ratio
+from toto_ops.evaluation.statistics.paired import PairedDifference, paired_differences
+from toto_ops.evaluation.statistics.performance import Performance
+from toto_ops.evaluation.statistics.significance import significance_of
 from toto_ops.features.moments import to_aware
-from toto_ops.features.panel import Panel
 from toto_ops.features.panel_columns import panel_of_symbols
-from toto_ops.market.calendars import periods_per_year
+from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.symbol_selection import SymbolSelection
-from toto_ops.simulation.backtest import BacktestResult
 from toto_ops.training.ledger import Trial
 
 SHOWN_COMBINATIONS = 20
@@ -52,13 +49,15 @@ def report_of(
     look
         At the test span; None where no bar of it is asked about.
     """
-    universe, span, years = settled.universe, settled.span, periods_per_year(settled.universe)
+    universe, span = settled.universe, settled.span
     bootstrap = project.gates(universe).bootstrap
     panel = panel_of_symbols(settled.market.view.panel, settled.symbols)
-    policies = {subject.name: subject.policy for subject in settled.subjects}
-    contest = hold_contest(panel, span, policies, settled.rules, periods_per_year=years, initial_capital=settled.capital)
     bars = panel.between(span.after, span.until)
-    performances = _performances(contest, bars, years, bootstrap)
+    years = rows_per_year(universe, bars.open_time)
+    policies = {subject.name: subject.policy for subject in settled.subjects}
+    rules = settled.rules_on(panel)
+    contest = hold_contest(panel, span, policies, rules, periods_per_year=years, initial_capital=settled.capital)
+    performances = contest.performances(bars, periods_per_year=years, config=bootstrap)
     first, last = to_aware(bars.close_time[[0, -1]])
     earlier = look.earlier if look else 0
     return BacktestReport(
@@ -80,7 +79,7 @@ def report_of(
         significance=significance_of(contest.main.returns, trials, earlier_openings=earlier, periods_per_year=years),
         monthly=tuple(
             monthly_returns(name, result)
-            for name, result in {**contest.subjects, **contest.benchmarks}.items()
+            for name, result in contest.contestants.items()
             if name in SHOWN_BY_MONTH or name in contest.subjects
         ),
         traded=tuple(subject_trades(name, result) for name, result in contest.subjects.items()),
@@ -91,14 +90,6 @@ def report_of(
     )
 
 
-def _performances(contest: Contest, bars: Panel, years: float, config: BootstrapConfig) -> dict[str, Performance]:
-    """Of everyone and under every stress, by name, on the same resamples."""
-    results: dict[str, BacktestResult] = {**contest.subjects, **contest.benchmarks}
-    results |= dict(contest.stresses.items())
-    measured = measure_all(list(results.values()), periods_per_year=years, config=config, market=market_returns(bars))
-    return dict(zip(results, measured, strict=True))
-
-
 def _contestants(contest: Contest, performances: dict[str, Performance]) -> tuple[Contestant, ...]:
     subjects = [contestant(name, "subject", result, performances[name]) for name, result in contest.subjects.items()]
     benchmarks = [contestant(name, "benchmark", result, performances[name]) for name, result in contest.benchmarks.items()]
@@ -106,7 +97,7 @@ def _contestants(contest: Contest, performances: dict[str, Performance]) -> tupl
 
 
 def _paired(contest: Contest, years: float, config: BootstrapConfig) -> tuple[PairedDifference, ...]:
-    (_, main), *others = {**contest.subjects, **contest.benchmarks}.items()
+    (_, main), *others = contest.contestants.items()
     returns = {name: result.returns for name, result in others}
     return paired_differences(main.returns, returns, periods_per_year=years, config=config)
 
@@ -134,4 +125,4 @@ def _caveats(settled: SettledBacktest, match: VolatilityMatch) -> tuple[str, ...
             f"No scale brought equal weight to a volatility of {match.target:.1%}: the one shown came nearest, "
             f"{match.realised:.1%}."
         )
-    return (*caveats, SURVIVORSHIP, ADJUSTMENTS[settled.universe.adjustment])
+    return (*caveats, *market_caveats(settled.universe))

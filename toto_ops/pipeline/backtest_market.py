@@ -155,7 +155,8 @@ def _splits(project: Project, universe: Universe, view: MarketView) -> Splits:
 
     served = read_market(project.store, universe.name) if is_published(project.store, universe.name) else view
     close_time = served.panel.close_time
-    return make_splits(close_time, project.training.splits.with_test_after(served.snapshot.train_folders_until, close_time))
+    config = project.split_settings(universe).with_test_after(served.snapshot.train_folders_until, close_time)
+    return make_splits(close_time, config)
 
 
 def _absolute(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from toto_ops.capital import Capital
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import SymbolNameError
 from toto_ops.universes import checked_symbol
@@ -34,9 +35,7 @@ class BacktestRequest(StrictModel):
     strategy_path: Path | None = None
     start_date: date | None = None
     end_date: date | None = Field(default=None, lt=date.max)
-    initial_capital: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="money; None: the universe's capital"
-    )
+    initial_capital: Capital | None = Field(default=None, description="money; None: the universe's capital")
     select_symbols: int | None = Field(default=None, ge=1, description="how many symbols to choose, on the validation span")
     process_data: bool = Field(default=False, description="read, validate and process `raw_data_dir` first")
     raw_data_dir: Path | None = None

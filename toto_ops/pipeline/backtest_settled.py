@@ -10,7 +10,8 @@ from toto_ops.pipeline.backtest_market import BacktestMarket
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.backtest_subject import Subject
+    from toto_ops.evaluation.backtests.subject import Subject
+    from toto_ops.features.panel import Panel
     from toto_ops.simulation.rules import TradingRules
     from toto_ops.training.splits import Span
 
@@ -25,8 +26,13 @@ class SettledBacktest:
     symbols: tuple[str, ...]
     left_out: Mapping[str, str]
     span: Span
-    rules: TradingRules
     capital: float
+
+    def rules_on(self, panel: Panel) -> TradingRules:
+        """The rules for the symbols of a panel: in a combined universe each has the costs of its part."""
+        from toto_ops.simulation.rules import TradingRules
+
+        return TradingRules.of(self.universe, panel.parts).with_capital(self.capital)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.backtest_subject import Subject
+    from toto_ops.evaluation.backtests.subject import Subject
     from toto_ops.pipeline.backtest_market import BacktestMarket
     from toto_ops.pipeline.backtest_request import BacktestRequest
     from toto_ops.registry.versions import RegisteredVersion
@@ -96,8 +96,8 @@ def _version(project: Project, universe: Universe, uri: str | None) -> Registere
 
 
 def _registered(version: RegisteredVersion, project: Project) -> Subject:
-    from toto_ops.evaluation.backtest_subject import Subject
-    from toto_ops.evaluation.evidence import EVIDENCE_FILE
+    from toto_ops.evaluation.backtests.subject import Subject
+    from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE
     from toto_ops.registry.promotion import evidence_of
 
     policy, manifest = read_policy(project.registry.files(version))
@@ -115,7 +115,7 @@ def _strategy(universe: Universe, market: BacktestMarket, path: Path) -> Subject
     """The analysts' ensemble. It fits nothing; whoever chose its numbers knew bars up to `chosen_until`."""
     from toto_ops.analysts.ensemble import EnsemblePolicy
     from toto_ops.analysts.strategy import StrategyConfig
-    from toto_ops.evaluation.backtest_subject import Subject
+    from toto_ops.evaluation.backtests.subject import Subject
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.simulation.rules import TradingRules
 

@@ -11,18 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toto_ops.market.calendars import periods_per_year
+from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.backtest_market import market_of
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
 from toto_ops.pipeline.backtest_span import permitted_span
 from toto_ops.pipeline.backtest_subjects import known_symbols, subjects_of
+from toto_ops.pipeline.looks import looks_at
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.report_files import ReportFiles
 from toto_ops.storage.hashing import value_hash
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.backtest_document import BacktestReport
+    from toto_ops.evaluation.backtests.document import BacktestReport
     from toto_ops.pipeline.symbol_selection import SymbolSelection
     from toto_ops.training.ledger import TrialLedger
 
@@ -57,15 +58,13 @@ def run_backtest(project: Project, request: BacktestRequest, files: ReportFiles 
     if request.select_symbols is not None:
         selection = _selection(settled, ledger, request.select_symbols)
         settled = replace(settled, symbols=selection.symbols)
-    look = _logged_look(settled, ledger)
+    look = _logged_look(project, settled, ledger)
     report = report_of(project, settled, tuple(ledger.trials()), look, selection)
     return Backtested(report, wanted.write(report))
 
 
 def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
     """Find everything and everybody a request names, and refuse what must be refused."""
-    from toto_ops.simulation.rules import TradingRules
-
     universe = project.universe(request.universe)
     market = market_of(project, universe, request)
     subjects = subjects_of(project, universe, market, request)
@@ -74,7 +73,6 @@ def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
     if request.select_symbols is not None:
         knowledge.append(("the choice of symbols", market.splits.validation.until))
     symbols, unknown = known_symbols(subjects, panel.symbols, request.symbols)
-    capital = request.initial_capital or universe.capital
     return SettledBacktest(
         universe=universe,
         market=market,
@@ -82,28 +80,29 @@ def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
         symbols=symbols,
         left_out={**market.left_out, **unknown},
         span=permitted_span(request, knowledge, panel.close_time),
-        rules=TradingRules.of(universe, panel.parts).with_capital(capital),
-        capital=capital,
+        capital=request.initial_capital or universe.capital,
     )
 
 
 def _selection(settled: SettledBacktest, ledger: TrialLedger, size: int) -> SymbolSelection:
     from toto_ops.pipeline.symbol_selection import SelectionTask, select_symbols
 
+    panel, validation = settled.market.view.panel, settled.market.splits.validation
+    chosen_on = panel.between(validation.after, validation.until)
     task = SelectionTask(
-        panel=settled.market.view.panel,
+        panel=panel,
         splits=settled.market.splits,
         candidates=settled.symbols,
         size=size,
         subject=settled.subjects[0],
-        rules=settled.rules,
-        periods_per_year=periods_per_year(settled.universe),
+        rules_on=settled.rules_on,
+        periods_per_year=rows_per_year(settled.universe, chosen_on.open_time),
         panel_hash=settled.market.view.snapshot.data_hash,
     )
     return select_symbols(task, ledger)
 
 
-def _logged_look(settled: SettledBacktest, ledger: TrialLedger) -> Look | None:
+def _logged_look(project: Project, settled: SettledBacktest, ledger: TrialLedger) -> Look | None:
     """Write down the look at bars of the test span; None where there is none.
 
     The same backtest of the same data is the same look, however often it is repeated: it shows nothing new.
@@ -129,5 +128,7 @@ def _logged_look(settled: SettledBacktest, ledger: TrialLedger) -> Look | None:
                 opened_at=datetime.now(UTC),
             )
         )
-    earlier = sum(opening.opened_by != opened_by for opening in ledger.openings(looked_at))
+    own = {subject.manifest.inputs_hash for subject in settled.subjects}
+    looks = looks_at(project, settled.universe, looked_at)
+    earlier = sum(opening.opened_by != opened_by or opening.policy not in own for opening in looks)
     return Look(looked_at, earlier)

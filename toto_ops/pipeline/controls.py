@@ -12,23 +12,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import Field
 
-from toto_ops.configuration import PROJECT_ROOT, Settings
+from toto_ops.configuration import PROJECT_ROOT, Settings, StrictModel
 from toto_ops.errors import BusyError, ConfigError
-from toto_ops.evaluation.controls.outcome import (
-    ControlKind,
-    ControlOutcome,
-    ControlsSummary,
-    demands,
-    leaked_findings,
-    null_findings,
-    planted_findings,
-)
+from toto_ops.evaluation.controls.demands import demands
+from toto_ops.evaluation.controls.outcome import ControlKind, ControlOutcome, ControlsSummary
+from toto_ops.evaluation.controls.tallies import leaked_findings, null_findings, planted_findings
 from toto_ops.pipeline.control_market import run_control
 from toto_ops.pipeline.control_project import BARS, PROFILES, ControlTask, control_universe, serves_for_controls
 from toto_ops.pipeline.project import Project
@@ -46,9 +41,8 @@ OnOutcome = Callable[[ControlOutcome, int, int], None]
 """Told of each market as it is judged, with how many are done and how many there are."""
 
 
-@dataclass(frozen=True)
-class ControlsRequest:
-    """What is to be run.
+class ControlsRequest(StrictModel):
+    """What is to be run: the same fields on the command line and in the launchpad of Dagster.
 
     Attributes
     ----------
@@ -62,14 +56,14 @@ class ControlsRequest:
         Processes; results do not depend on it.
     """
 
-    leaked: int = 1
-    planted: int = 20
-    null: int = 300
-    seed: int = 0
+    leaked: int = Field(default=1, ge=0)
+    planted: int = Field(default=20, ge=0)
+    null: int = Field(default=300, ge=0)
+    seed: int = Field(default=0, ge=0)
     line: str = "bc"
     profile: str = "shipped"
     universes: tuple[str, ...] = ()
-    workers: int = 2
+    workers: int = Field(default=2, ge=1)
 
 
 def run_controls(settings: Settings, request: ControlsRequest, on_outcome: OnOutcome) -> ControlsSummary:
@@ -86,12 +80,25 @@ def run_controls(settings: Settings, request: ControlsRequest, on_outcome: OnOut
     universes = _universes(project, request)
     namespace = _namespace(project, request, universes)
     store = ArtefactStore(settings.root, namespace)
-    busy = BusyError("these controls are in progress", where=namespace, remedy="wait for them")
-    with held(FileLock(settings.lock_folder / f"{namespace}.lock", timeout=0), busy):
+    with in_progress_alone(settings, namespace):
         outcomes = _outcomes(settings, store, _tasks(settings, request, universes), request.workers, on_outcome)
         summary = _summary(project, request, universes, namespace, outcomes)
         store.write_model(f"{CONTROLS}/{SUMMARY_DOCUMENT}", summary)
     return summary
+
+
+@contextmanager
+def in_progress_alone(settings: Settings, namespace: str) -> Iterator[None]:
+    """Hold the controls of a namespace.
+
+    Raises
+    ------
+    BusyError
+        If they are in progress.
+    """
+    busy = BusyError("these controls are in progress", where=namespace, remedy="wait for them")
+    with held(FileLock(settings.lock_folder / f"{namespace}.lock", timeout=0), busy):
+        yield
 
 
 def reports_folder(settings: Settings, namespace: str) -> Path:

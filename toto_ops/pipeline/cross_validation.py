@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from toto_ops.configuration import parse_config
 from toto_ops.errors import StorageError
-from toto_ops.market.calendars import periods_per_year
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, splits_of, training_inputs
 from toto_ops.pipeline.project import Project
@@ -22,7 +21,7 @@ from toto_ops.training.lines import line as line_named
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.cross_validation import CrossValidation
+    from toto_ops.evaluation.backtests.cross_validation import CrossValidation
     from toto_ops.training.cross_validation import Scheme
     from toto_ops.training.line import Line, TrainingInputs
 
@@ -69,7 +68,7 @@ def cross_validate(project: Project, universe: Universe, line_name: str, scheme:
     LookAheadError
         If a walk-forward policy knows a bar it would be tested on.
     """
-    from toto_ops.evaluation.cross_validation import read_cross_validation, write_cross_validation
+    from toto_ops.evaluation.backtests.cross_validation import read_cross_validation, write_cross_validation
 
     line = line_named(line_name)
     retraining = last_retraining(project, universe)
@@ -79,7 +78,7 @@ def cross_validate(project: Project, universe: Universe, line_name: str, scheme:
         {
             "line": line_inputs_hash(project, retraining, universe, line),
             "scheme": scheme,
-            "splits": project.training.splits,
+            "splits": project.split_settings(universe),
             "bootstrap": project.gates(universe).bootstrap,
             "version": CROSS_VALIDATION_VERSION,
         }
@@ -108,13 +107,14 @@ class _Task:
 def _validated(project: Project, retraining: Retraining, universe: Universe, task: _Task) -> CrossValidation:
     import torch
 
-    from toto_ops.evaluation.cross_validation import CrossValidation, FoldPolicy, FoldResult, Proving, caveats_of, prove
+    from toto_ops.evaluation.backtests.cross_validation import CrossValidation, FoldResult
+    from toto_ops.evaluation.backtests.proving import FoldPolicy, Proving, caveats_of, prove
     from toto_ops.training.cross_validation import Fold, Ground, fold_inputs
 
     torch.set_num_threads(project.settings.torch_threads)
     splits = splits_of(project, retraining, universe)
     inputs = training_inputs(project, retraining, universe, task.line, task.inputs_hash)
-    ground = Ground(inputs.panel.close_time, splits, project.training.splits, inputs.parents_know_until)
+    ground = Ground(inputs.panel.close_time, splits, project.split_settings(universe), inputs.parents_know_until)
     folds = task.scheme.split(ground)
     work = checkpoint_folder(project, retraining, task.line, task.inputs_hash)
 
@@ -136,7 +136,7 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         code_version=task.line.code_version,
         symbols=inputs.panel.symbols,
-        periods_per_year=periods_per_year(universe),
+        periods_per_year=inputs.periods_per_year,
         test_begins_after=splits.test.after,
         folds=tuple(
             FoldResult(

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toto_ops.evaluation.evidence import Evidence, read_evidence, write_evidence
-from toto_ops.evaluation.report import REPORT_FILE
+from toto_ops.evaluation.judgement.evidence import Evidence, read_evidence, write_evidence
+from toto_ops.evaluation.reports.judgement_page import REPORT_FILE
 from toto_ops.market.calendars import periods_per_year
 from toto_ops.pipeline.feature_steps import panel_of
+from toto_ops.pipeline.looks import looks_at
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import money_settings
 from toto_ops.pipeline.policy_steps import splits_of
@@ -23,7 +24,7 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.features.panel import Panel
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.training.ledger import TrialLedger
@@ -66,9 +67,9 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
 
     The opening of the test span is written to the ledger before the span is looked at.
     """
-    from toto_ops.evaluation.candidates import choose_challenger
-    from toto_ops.evaluation.report import plot_evidence, write_report
-    from toto_ops.evaluation.text_report import TEXT_REPORT_FILE, write_text_report
+    from toto_ops.evaluation.judgement.candidates import choose_challenger
+    from toto_ops.evaluation.reports.judgement_page import plot_evidence, write_report
+    from toto_ops.evaluation.reports.judgement_text import TEXT_REPORT_FILE, write_text_report
 
     panel, panel_ref = panel_of(retraining)
     candidates = tuple(_candidate(retraining, line.name) for line in LINES)
@@ -114,7 +115,7 @@ def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:
 def fallback_candidate(project: Project, retraining: Retraining, universe: Universe, panel: Panel, splits: Splits) -> Candidate:
     """The analysts' ensemble as a policy. It knows what those knew who chose its numbers, and its manifest says so."""
     from toto_ops.analysts.ensemble import EnsemblePolicy
-    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.simulation.rules import TradingRules
 
@@ -144,7 +145,7 @@ def fallback_candidate(project: Project, retraining: Retraining, universe: Unive
 
 def champion_candidate(project: Project, universe: Universe, challenger: Candidate) -> Candidate | None:
     """The present champion as a contestant; None before the first, and where it is the challenger itself."""
-    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.registry.promotion import evidence_of as registered_evidence
     from toto_ops.registry.versions import CHAMPION
     from toto_ops.training.lines import line
@@ -163,7 +164,7 @@ def champion_candidate(project: Project, universe: Universe, challenger: Candida
 
 
 def _candidate(retraining: Retraining, line_name: str) -> Candidate:
-    from toto_ops.evaluation.candidates import Candidate
+    from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.training.lines import line
 
     policy, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{line_name}_policy")))
@@ -171,7 +172,7 @@ def _candidate(retraining: Retraining, line_name: str) -> Candidate:
 
 
 def _judge(project: Project, retraining: Retraining, universe: Universe, bars: Bars, contestants: Contestants) -> Evidence:
-    from toto_ops.evaluation.judge import Circumstances, judge
+    from toto_ops.evaluation.judgement.judge import Circumstances, judge
     from toto_ops.training.ledger import TrialLedger
 
     panel, splits = bars.panel, bars.splits
@@ -181,7 +182,7 @@ def _judge(project: Project, retraining: Retraining, universe: Universe, bars: B
         retrain_id=retraining.retrain_id,
         as_of=retraining.as_of,
         data_hash=snapshot_of(project, retraining, universe).data_hash,
-        openings=len(list(ledger.openings(splits.test))),
+        openings=len(looks_at(project, universe, splits.test)),
         trials=tuple(ledger.trials()),
     )
     return judge(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError, TotoOpsError
-from toto_ops.evaluation.evidence import EVIDENCE_FILE, read_evidence
-from toto_ops.evaluation.report import REPORT_FILE, write_report
+from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, read_evidence
+from toto_ops.evaluation.reports.judgement_page import REPORT_FILE, write_report
 from toto_ops.market.snapshot import read_snapshot
 from toto_ops.pipeline.evaluation_steps import evidence_of
 from toto_ops.pipeline.project import Project
@@ -28,7 +28,7 @@ from toto_ops.universes import Universe
 if TYPE_CHECKING:
     from filelock import FileLock
 
-    from toto_ops.evaluation.evidence import Evidence
+    from toto_ops.evaluation.judgement.evidence import Evidence
     from toto_ops.registry.lineage import Lineage, RetrainingRecord
     from toto_ops.registry.standing import Standing
     from toto_ops.registry.versions import RegisteredVersion

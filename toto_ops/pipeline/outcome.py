@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel, VersionedModel
-from toto_ops.evaluation.evidence import Answer, Criterion, Verdict
+from toto_ops.evaluation.findings.documents import Unit
+from toto_ops.evaluation.judgement.evidence import Answer, Criterion, Verdict
+from toto_ops.evaluation.reports.figures import UNDEFINED, WRITERS, required
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.storage.retraining import Retraining
@@ -34,12 +36,19 @@ class TrainedOutcome(StrictModel):
     validation_accuracy: float | None
     knows_until: str
 
+    def in_brief(self) -> dict[str, object]:
+        """The row as a person reads it: accuracies in per cent."""
+        shares = {name: _written(getattr(self, name), "percent") for name in ("train_accuracy", "validation_accuracy")}
+        return self.model_dump() | shares
+
 
 class CriterionOutcome(StrictModel):
     """One row of the table of criteria.
 
     Attributes
     ----------
+    unit
+        How the figures are written; None in outcomes of earlier releases.
     low, high
         Bootstrap interval of what was measured, where there is one.
     verdict
@@ -50,6 +59,7 @@ class CriterionOutcome(StrictModel):
 
     criterion: str
     required: str
+    unit: Unit | None = None
     measured: float | None
     low: float | None = None
     high: float | None = None
@@ -59,11 +69,11 @@ class CriterionOutcome(StrictModel):
 
     @classmethod
     def of(cls, criterion: Criterion) -> CriterionOutcome:
-        required = "-" if criterion.required is None else f"{criterion.relation} {criterion.required:.4g}"
         note = criterion.note or ("" if criterion.verdict != "insufficient" else "insufficient data")
         return cls(
             criterion=criterion.name,
-            required=required,
+            required=required(criterion),
+            unit=criterion.unit,
             measured=criterion.measured,
             low=criterion.low,
             high=criterion.high,
@@ -73,11 +83,12 @@ class CriterionOutcome(StrictModel):
         )
 
     def in_brief(self) -> dict[str, str]:
-        """The row without its note, narrow enough for a terminal."""
-        measured = "n/a" if self.measured is None else f"{self.measured:.4g}"
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.3g} … {self.high:.3g}]"
+        """The row without its note, narrow enough for a terminal, in the units of the report."""
+        low, high = (_written(bound, self.unit) for bound in (self.low, self.high))
+        bounds = "" if self.low is None or self.high is None else f" [{low} … {high}]"
         answer = self.verdict or ("pass" if self.passed else "fail")
-        return {"criterion": self.criterion, "required": self.required, "measured": measured + interval, "verdict": answer}
+        measured = _written(self.measured, self.unit) + bounds
+        return {"criterion": self.criterion, "required": self.required, "measured": measured, "verdict": answer}
 
 
 class RetrainingOutcome(VersionedModel):
@@ -118,3 +129,10 @@ def read_outcome(project: Project, universe: Universe, retrain_id: str | None) -
             return None
         retrain_id = last.retrain_id
     return project.store.read_model(project.retraining(universe, retrain_id).document(OUTCOME_DOCUMENT), RetrainingOutcome)
+
+
+def _written(value: float | None, unit: Unit | None) -> str:
+    """A figure as the report writes it; with four digits where an earlier release did not say what it is."""
+    if value is None:
+        return UNDEFINED
+    return f"{value:.4g}" if unit is None else WRITERS[unit](value)

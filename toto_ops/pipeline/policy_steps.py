@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toto_ops.market.calendars import periods_per_year
+from toto_ops.market.calendars import periods_per_year, rows_per_year
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import dataset_of, money_settings
@@ -44,7 +44,7 @@ def splits_of(project: Project, retraining: Retraining, universe: Universe) -> S
 
     panel, _ = panel_of(retraining)
     boundary = snapshot_of(project, retraining, universe).train_folders_until
-    return make_splits(panel.close_time, project.training.splits.with_test_after(boundary, panel.close_time))
+    return make_splits(panel.close_time, project.split_settings(universe).with_test_after(boundary, panel.close_time))
 
 
 @named_refusals(PLACES)
@@ -100,14 +100,15 @@ def training_inputs(
     panel, _ = panel_of(retraining)
     splits = splits_of(project, retraining, universe)
     known = Span(after=splits.train.after, until=splits.validation.until)
+    bars = panel.between(None, known.until)
     datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
     return TrainingInputs(
         universe=universe.name,
-        panel=panel.between(None, known.until),
+        panel=bars,
         datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
         splits=splits,
         rules=TradingRules.of(universe, panel.parts),
-        periods_per_year=periods_per_year(universe),
+        periods_per_year=rows_per_year(universe, bars.open_time),
         ledger=TrialLedger(retraining.store, universe.name),
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         inputs_hash=inputs_hash,

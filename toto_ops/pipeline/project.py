@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from toto_ops.configuration import Settings
+from toto_ops.market.calendars import rows_per_bar
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import LIVE, ArtefactStore
@@ -14,8 +15,9 @@ from toto_ops.universes import Universe, UniverseFile, load_universes
 
 if TYPE_CHECKING:
     from toto_ops.analysts.strategy import StrategyConfig
-    from toto_ops.evaluation.gates import GateConfig
+    from toto_ops.evaluation.judgement.gates import GateConfig
     from toto_ops.registry.models import ModelRegistry
+    from toto_ops.training.splits import SplitConfig
     from toto_ops.training.training_config import TrainingConfig
 
 
@@ -61,9 +63,13 @@ class Project:
 
         return load_training(self.settings.config_dir)
 
+    def split_settings(self, universe: Universe) -> SplitConfig:
+        """How the spans of a universe are cut, in rows of its panel."""
+        return self.training.splits.on_grid(rows_per_bar(universe))
+
     def gates(self, universe: Universe) -> GateConfig:
-        """The gates with this universe's overrides applied."""
-        from toto_ops.evaluation.gates import load_gates
+        """The gates with this universe's overrides applied, in rows of its panel."""
+        from toto_ops.evaluation.judgement.gates import load_gates
 
         return load_gates(self.settings, universe)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import PromotionError, PromotionRefusedError
+from toto_ops.evaluation.reports.figures import measured, required
 from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
 from toto_ops.pipeline.feature_steps import health_of, panel_of
 from toto_ops.pipeline.lineage import publish_lineage
@@ -25,7 +26,7 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.evidence import Evidence
+    from toto_ops.evaluation.judgement.evidence import Evidence
     from toto_ops.features.panel import Panel
     from toto_ops.registry.versions import RegisteredVersion
     from toto_ops.simulation.observation import Observation
@@ -158,16 +159,10 @@ def _promoted_by(project: Project, universe: Universe, version: int, by: str) ->
 
 
 def _refusal(evidence: Evidence) -> Decision:
-    failed = "; ".join(
-        f"{row.name} is {_number(row.measured)}, required {row.relation} {_number(row.required)}" for row in evidence.failures
-    )
+    failed = "; ".join(f"{row.name} is {measured(row)}, required {required(row)}" for row in evidence.failures)
     if evidence.verdict == "quarantined":
         return Decision(f"the challenger is quarantined, too good to be true: look for leakage of the future ({failed})")
     return Decision(f"the challenger did not pass: {failed}")
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3g}"
 
 
 def _outcome(

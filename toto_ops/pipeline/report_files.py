@@ -11,7 +11,7 @@ from toto_ops.errors import ConfigError, StorageError
 from toto_ops.storage.atomic import replace_file
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.backtest_document import BacktestReport
+    from toto_ops.evaluation.backtests.document import BacktestReport
 
 _ELSEWHERE = "name a file in a folder this user can write to; asking the same again is no further look"
 
@@ -47,10 +47,12 @@ class ReportFiles:
         StorageError
             If a file cannot be written.
         """
-        from toto_ops.evaluation.backtest_report import render_html, render_text, trades_csv
+        from toto_ops.evaluation.reports.backtest_page import render_page
+        from toto_ops.evaluation.reports.backtest_tables import trades_csv
+        from toto_ops.evaluation.reports.backtest_text import render_text
 
         written = []
-        for path, render in ((self.html, render_html), (self.text, render_text), (self.trades, trades_csv)):
+        for path, render in ((self.html, render_page), (self.text, render_text), (self.trades, trades_csv)):
             if path is not None:
                 _replace(path, render(report))
                 written.append(path)

@@ -55,8 +55,8 @@ DOCUMENTS = (
 
 def sealed_kinds() -> tuple[DocumentKind, ...]:
     """Documents inside artefacts, which are named after their content and are therefore never written again."""
-    from toto_ops.evaluation.cross_validation import CROSS_VALIDATION_FILE, CrossValidation
-    from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence
+    from toto_ops.evaluation.backtests.cross_validation import CROSS_VALIDATION_FILE, CrossValidation
+    from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence
     from toto_ops.features.panel_builder import MANIFEST as PANEL_MANIFEST
     from toto_ops.features.panel_builder import PanelManifest
     from toto_ops.market.bars import MANIFEST as BARS_MANIFEST

@@ -8,7 +8,7 @@ has stopped trading by the end of the validation span is no candidate: whoever c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from toto_ops.errors import InsufficientDataError
-from toto_ops.evaluation.baselines import PRESENT_FOR
-from toto_ops.evaluation.metrics import sharpe_ratio
+from toto_ops.evaluation.baselines.price_history import PRESENT_FOR
+from toto_ops.evaluation.statistics.metrics import sharpe_ratio
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel_columns import panel_of_symbols
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
-from toto_ops.simulation.entrants import Act, Entrant
+from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.observation import Decision, Observation
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.hashing import value_hash
@@ -32,14 +32,18 @@ from toto_ops.training.ledger import Trial, TrialLedger
 from toto_ops.training.splits import Splits
 
 if TYPE_CHECKING:
-    from toto_ops.evaluation.backtest_subject import Subject
+    from toto_ops.evaluation.backtests.subject import Subject
     from toto_ops.features.panel import Panel
+    from toto_ops.policies.contract import Policy
 
 EXHAUSTIVE_UP_TO = 300
 """Combinations that are all tried; with more of them the search is greedy."""
 
 ACCOUNTS_AT_ONCE = 128
 """Combinations backtested in one pass: what they record is held in memory."""
+
+ZERO_WITHOUT_A_BAR = ("market", "context", "volatility", "embedding")
+"""Fields of the observation that are 0 for a symbol of which there is nothing to tell."""
 
 Combination = tuple[str, ...]
 
@@ -87,6 +91,8 @@ class SelectionTask:
         Symbols to choose from, as far as they trade at the end of the validation span.
     size
         How many to choose.
+    rules_on
+        Rules for the symbols of a panel.
     """
 
     panel: Panel
@@ -94,7 +100,7 @@ class SelectionTask:
     candidates: Combination
     size: int
     subject: Subject
-    rules: TradingRules
+    rules_on: Callable[[Panel], TradingRules]
     periods_per_year: float
     panel_hash: str
 
@@ -135,14 +141,14 @@ class SymbolSubsets:
 
     Parameters
     ----------
-    act
-        The policy.
+    policy
+        Of any observation schema.
     keep
         `[B, A]` bool, in the order of the accounts it will be asked for.
     """
 
-    def __init__(self, act: Act, keep: torch.Tensor) -> None:
-        self._act = act
+    def __init__(self, policy: Policy, keep: torch.Tensor) -> None:
+        self._policy = policy
         self._keep = keep
 
     def __call__(self, observation: Observation) -> Decision:
@@ -155,9 +161,15 @@ class SymbolSubsets:
         """
         if observation.mask.shape != self._keep.shape:
             raise ValueError(f"made for accounts and symbols {tuple(self._keep.shape)}, got {tuple(observation.mask.shape)}")
-        market = torch.where(self._keep.unsqueeze(-1), observation.market, torch.zeros_like(observation.market))
-        decision = self._act(observation._replace(market=market, mask=observation.mask & self._keep))
+        there = observation.tensors()
+        hidden = {name: self._hidden(there[name]) for name in ZERO_WITHOUT_A_BAR if name in there}
+        decision = self._policy.act(observation._replace(mask=observation.mask & self._keep, **hidden))
         return decision._replace(hold=decision.hold | ~self._keep)
+
+    def _hidden(self, told: torch.Tensor) -> torch.Tensor:
+        """What is told of each symbol, `[B, A, ...]`, with 0 for those an account may not trade."""
+        keep = self._keep.reshape(*self._keep.shape, *(1,) * (told.ndim - 2))
+        return torch.where(keep, told, torch.zeros_like(told))
 
 
 def _every_combination(task: SelectionTask, ledger: TrialLedger) -> list[Tried]:
@@ -193,8 +205,8 @@ def _tried(task: SelectionTask, ledger: TrialLedger, combos: Sequence[Combinatio
 def _backtests(bars: Panel, task: SelectionTask, combos: Sequence[Combination]) -> tuple[BacktestResult, ...]:
     keep = torch.tensor([[symbol in combination for symbol in bars.symbols] for combination in combos])
     policy = task.subject.policy
-    act = SymbolSubsets(policy.act, keep)
-    return run_backtests(bars, [Entrant(", ".join(combination), act, task.rules, policy.inputs) for combination in combos])
+    some, rules = SymbolSubsets(policy, keep), task.rules_on(bars)
+    return run_backtests(bars, [Entrant(", ".join(combination), some, rules, policy.inputs) for combination in combos])
 
 
 def _trial(task: SelectionTask, tried: Tried, result: BacktestResult) -> Trial:
@@ -209,6 +221,7 @@ def _trial(task: SelectionTask, tried: Tried, result: BacktestResult) -> Trial:
         inputs_hash=inputs_hash,
         split=task.splits,
         seed=0,
+        symbols=tried.symbols,
         returns=tuple(result.returns.tolist()),
         timestamps=to_aware(result.open_time[1:]),
         metrics={"total_return": tried.total_return} | ({} if tried.sharpe is None else {"sharpe": tried.sharpe}),

@@ -1,9 +1,15 @@
-"""Whether evidence is about the policy it is attached to: a verdict must never be lent to another model."""
+"""Whether evidence is about the policy it is attached to: a verdict must never be lent to another model.
+
+The judge looks at bars and refuses whoever knows one of them; this looks at documents, years later and wherever they come
+from, and asks the same question by the same rule: nobody may know the close of the first bar.
+"""
 
 from __future__ import annotations
 
-from toto_ops.errors import PromotionError
-from toto_ops.evaluation.evidence import Evidence
+from datetime import datetime
+
+from toto_ops.errors import PromotionError, PromotionRefusedError
+from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.policies.contract import PolicyManifest
 
 
@@ -12,9 +18,13 @@ def require_about(evidence: Evidence, manifest: PolicyManifest, retrain_id: str)
 
     Raises
     ------
+    PromotionRefusedError
+        If a judge of an earlier release found it, who asked less.
     PromotionError
         Naming everything that differs, or what the policy knows and where the evidence begins.
     """
+    place = f"{manifest.universe} {manifest.line}"
+    first_close = _first_close(evidence, place)
     pairs = {
         "universe": (evidence.universe, manifest.universe),
         "line": (evidence.line, manifest.line),
@@ -29,14 +39,25 @@ def require_about(evidence: Evidence, manifest: PolicyManifest, retrain_id: str)
     if differences:
         raise PromotionError(
             f"the evidence is about another model: {'; '.join(differences)}",
-            where=f"{manifest.universe} {manifest.line}",
+            where=place,
             remedy="evaluate this model and register it with its own evidence",
         )
-    begins = max(evidence.splits.test.after, evidence.challenger.curve.open_time[0])
-    if manifest.knows_until is not None and manifest.knows_until > begins:
+    if manifest.knows(first_close):
         raise PromotionError(
-            f"knows bars up to {manifest.knows_until:%Y-%m-%d %H:%M}, and its evidence begins at {begins:%Y-%m-%d %H:%M}: "
-            "it was judged on bars that made it",
-            where=f"{manifest.universe} {manifest.line}",
+            f"knows bars up to {manifest.knows_until:%Y-%m-%d %H:%M}, and its evidence begins with the bar that closes "
+            f"{first_close:%Y-%m-%d %H:%M}: it was judged on bars that made it",
+            where=place,
             remedy="judge it on later bars and register it with that evidence",
         )
+
+
+def _first_close(evidence: Evidence, place: str) -> datetime:
+    """Close of the first bar judged on, of evidence that answers everything that is asked today."""
+    if not evidence.complete or evidence.first_close is None:
+        raise PromotionRefusedError(
+            "was judged by an earlier release, which asked less: it raised no alarm at what is too good to be true, or did not "
+            "weigh what may be luck",
+            where=place,
+            remedy=f"run `toto-ops retrain {evidence.universe}`, and promote the version that it registers",
+        )
+    return evidence.first_close

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError
-from toto_ops.evaluation.evidence import EVIDENCE_FILE, Criterion
+from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Criterion
 from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.events import RegistryEvent
 from toto_ops.registry.models import ModelRegistry

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from toto_ops.evaluation.evidence import Evidence
+from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.market.snapshot import Snapshot
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.registry.links import MlflowInterface, artifact_route, run_route, version_route
@@ -145,9 +145,9 @@ def standing_hash(standing: Standing, base_url: str) -> str:
 
 def render_lineage(lineage: Lineage, links: LineageLinks) -> str:
     """Render the page; its plots are inside."""
-    from toto_ops.evaluation.figures import FIGURES
-    from toto_ops.evaluation.plots import draw_plots
-    from toto_ops.evaluation.report import page_environment
+    from toto_ops.evaluation.reports.figures import FIGURES
+    from toto_ops.evaluation.reports.judgement_plots import draw_plots
+    from toto_ops.evaluation.reports.pages import page_environment
 
     environment = page_environment(_FOLDER)
     environment.filters |= {"day": "{:%Y-%m-%d}".format, "moment": "{:%Y-%m-%d %H:%M} UTC".format}
@@ -173,6 +173,6 @@ def _as_yaml(content: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=1)
 def _page_hash() -> str:
     """Of the templates, so that pages of an earlier layout are made anew."""
-    from toto_ops.evaluation import report
+    from toto_ops.evaluation.reports.pages import PARTS
 
-    return value_hash([(_FOLDER / _TEMPLATE).read_text(), folder_hash(Path(report.__file__).parent / "parts")])
+    return value_hash([(_FOLDER / _TEMPLATE).read_text(), folder_hash(PARTS)])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toto_ops.errors import PromotionError, StorageError
-from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, Verdict, read_evidence, write_evidence
+from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence, Verdict, read_evidence, write_evidence
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest, load_policy
 from toto_ops.registry.belonging import require_about

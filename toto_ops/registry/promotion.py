@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from toto_ops.errors import PromotionError, PromotionRefusedError
-from toto_ops.evaluation.evidence import EVIDENCE_FILE, Evidence, read_evidence
+from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence, read_evidence
+from toto_ops.evaluation.reports.figures import measured, required
 from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_registered, require_signed
 from toto_ops.registry.belonging import require_about
@@ -183,7 +184,7 @@ def _require_fit_to_serve(
 
 
 def _not_passed(evidence: Evidence, candidate: RegisteredVersion) -> PromotionRefusedError:
-    failed = "; ".join(f"{row.name} {row.measured} (required {row.relation} {row.required})" for row in evidence.failures)
+    failed = "; ".join(f"{row.name} {measured(row)} (required {required(row)})" for row in evidence.failures)
     if evidence.verdict == "quarantined":
         return PromotionRefusedError(
             f"is quarantined, since its result is too good to be true: {failed}",

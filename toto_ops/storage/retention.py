@@ -23,7 +23,7 @@ from toto_ops.storage.refusals import named_refusals
 from toto_ops.storage.retraining import RETRAININGS
 from toto_ops.storage.store import BY_INPUTS, LATEST, SEAL, STAGING, ArtefactRef, ArtefactStore, read_ref
 
-Kind = Literal["artefact", "pointer", "retraining", "checkpoint", "leftover"]
+Kind = Literal["artefact", "pointer", "retraining", "checkpoint", "leftover", "controls"]
 
 _TRASH = "trash-"
 _HASH = re.compile(rf"[0-9a-f]{{{HASH_LENGTH}}}")
@@ -111,24 +111,37 @@ def latest_refs(store: ArtefactStore, universe: str) -> Iterator[ArtefactRef]:
 
 def retraining_indexes(base: Path, universe: str) -> Iterator[StoredItem]:
     """The index of every retraining of a universe, named by its `retrain_id`."""
-    yield from _wholes("retraining", universe, _folders(base / universe / RETRAININGS))
+    yield from wholes("retraining", universe, _folders(base / universe / RETRAININGS))
 
 
 def checkpoints(root: Path, universe: str) -> Iterator[StoredItem]:
     """Training checkpoints of a universe, `root/universe/line/inputs-hash`."""
     for line in _folders(root / universe):
-        yield from _wholes("checkpoint", universe, _folders(line))
+        yield from wholes("checkpoint", universe, _folders(line))
+
+
+def wholes(kind: Kind, universe: str, paths: Iterable[Path]) -> Iterator[StoredItem]:
+    """Each of some files and folders as one thing with all it holds; what vanishes meanwhile is left out."""
+    for path in paths:
+        try:
+            if path.is_file():
+                yield _file(kind, universe, path)
+            else:
+                size, touched = _measure(path)
+                yield StoredItem(kind, universe, path, size, _seal_age(path) or touched)
+        except FileNotFoundError:  # whoever was writing it has published or withdrawn it meanwhile
+            continue
 
 
 def leftovers(base: Path) -> Iterator[StoredItem]:
     """What killed processes left behind: half-written artefacts, half-removed ones, and half-written documents."""
-    yield from _wholes("leftover", "", _folders(base / STAGING))
+    yield from wholes("leftover", "", _folders(base / STAGING))
     for universe in universe_names(base):
         for folder, names, files in os.walk(base / universe):
             # Those of a retraining's index go with it.
             names[:] = [name for name in names if name != RETRAININGS and not _HASH.fullmatch(name)]
             half_written = (Path(folder, name) for name in files if name.startswith(".") and name.endswith(".tmp"))
-            yield from _wholes("leftover", universe, half_written)
+            yield from wholes("leftover", universe, half_written)
 
 
 def half_removed(item: StoredItem) -> bool:
@@ -174,7 +187,7 @@ def drop_pointer(base: Path, pointer: StoredItem) -> bool:
 
 
 def _shelf(universe: str, folder: Path) -> Shelf:
-    artefacts = tuple(_wholes("artefact", universe, filter(_is_artefact, _folders(folder))))
+    artefacts = tuple(wholes("artefact", universe, filter(_is_artefact, _folders(folder))))
     pointers: dict[str, tuple[StoredItem, ...]] = {}
     for path in sorted((folder / BY_INPUTS).glob("*.json")):
         target = _target(path)
@@ -189,18 +202,6 @@ def _is_artefact(folder: Path) -> bool:
 
 def _target(pointer: Path) -> str:
     return read_ref(pointer).content_hash
-
-
-def _wholes(kind: Kind, universe: str, paths: Iterable[Path]) -> Iterator[StoredItem]:
-    for path in paths:
-        try:
-            if path.is_file():
-                yield _file(kind, universe, path)
-            else:
-                size, touched = _measure(path)
-                yield StoredItem(kind, universe, path, size, _seal_age(path) or touched)
-        except FileNotFoundError:  # whoever was writing it has published or withdrawn it meanwhile
-            continue
 
 
 def _file(kind: Kind, universe: str, path: Path) -> StoredItem:

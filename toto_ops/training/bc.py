@@ -11,7 +11,8 @@ from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.policies.contract import PolicyManifest
-from toto_ops.simulation.backtest import backtest
+from toto_ops.simulation.backtest import run_backtests
+from toto_ops.simulation.entrants import Entrant
 from toto_ops.storage.hashing import value_hash
 from toto_ops.training.bc_config import BehaviourCloningConfig
 from toto_ops.training.bc_fit import Fit, Lesson, Samples, fit, seeded
@@ -98,7 +99,8 @@ def _work(inputs: TrainingInputs, config: BehaviourCloningConfig, seed: int) -> 
 
 def _trial(inputs: TrainingInputs, config: BehaviourCloningConfig, trained: Fit) -> Trial:
     span = inputs.splits.validation
-    result = backtest(inputs.panel.between(span.after, span.until), trained.policy.act, inputs.rules)
+    pupil = Entrant(NAME, trained.policy, inputs.rules, trained.policy.inputs)
+    (result,) = run_backtests(inputs.panel.between(span.after, span.until), [pupil])
     return Trial(
         trial_id=_work(inputs, config, trained.seed),
         universe=inputs.universe,

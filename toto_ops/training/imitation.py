@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toto_ops.errors import InsufficientDataError
+from toto_ops.errors import ConfigError, InsufficientDataError
 from toto_ops.policies.contract import Policy
 from toto_ops.training.offline_dataset import OfflineDataset
 
@@ -64,8 +64,36 @@ def imitation_metrics(teacher: NDArray[np.int64], pupil: NDArray[np.int64]) -> I
     )
 
 
+def require_state(policy: Policy) -> None:
+    """Insist that a policy can be asked in recorded states, which hold the 34 features and nothing else.
+
+    Raises
+    ------
+    ConfigError
+        If it takes other fields of the observation, naming them and its schema.
+    """
+    from toto_ops.simulation.observation_schema import STATE
+
+    others = [name for name in policy.inputs if name not in STATE.fields]
+    if others:
+        raise ConfigError(
+            f"a {policy.kind!r} policy takes observations {policy.observation_schema()!r}, with {', '.join(others)}; decisions "
+            f"of a teacher are recorded with observations {STATE.name!r} alone, so it cannot be asked in those states",
+            where="imitation",
+            remedy=f"clone with a policy that takes {STATE.name!r}, or give the line `accuracy: directional`",
+        )
+
+
 def measure_imitation(policy: Policy, datasets: Iterable[OfflineDataset]) -> ImitationMetrics:
-    """Let a policy decide in every state its teacher decided in, and compare."""
+    """Let a policy decide in every state its teacher decided in, and compare.
+
+    Raises
+    ------
+    ConfigError
+        If it takes more than those states hold (`require_state`).
+    InsufficientDataError
+        If there is no decision to compare.
+    """
     chosen = [(dataset.actions, predicted_actions(policy, dataset.states)) for dataset in datasets if len(dataset.actions)]
     if not chosen:
         return imitation_metrics(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -74,7 +102,8 @@ def measure_imitation(policy: Policy, datasets: Iterable[OfflineDataset]) -> Imi
 
 
 def predicted_actions(policy: Policy, states: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Actions `[N]` of a single-symbol policy in states `[N, 34]`."""
+    """Actions `[N]` of a single-symbol policy in states `[N, 34]`; raises as `require_state`."""
+    require_state(policy)
     import torch
 
     from toto_ops.simulation.observation import Observation, split_state

@@ -33,6 +33,9 @@ class Trial(VersionedModel):
         Of the trainer's configuration without its seeds: trials that share it differ by luck alone.
     inputs_hash
         Of all that the training read: data, configuration, code version.
+    symbols
+        The only ones it traded, where it was tried on some of the universe; None: on all. The challenger, who trades all, was
+        never chosen among trials of some.
     returns, timestamps
         Validation returns per bar and the moments they were earned by; equally long.
     metrics
@@ -46,6 +49,7 @@ class Trial(VersionedModel):
     inputs_hash: str
     split: Splits
     seed: int
+    symbols: tuple[str, ...] | None = None
     returns: tuple[float, ...]
     timestamps: tuple[AwareDatetime, ...]
     metrics: dict[str, float] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
+from toto_ops.market.calendars import in_rows
 
 
 class SplitConfig(StrictModel):
@@ -18,9 +19,13 @@ class SplitConfig(StrictModel):
 
     train: float = Field(default=0.70, gt=0, lt=1)
     validation: float = Field(default=0.15, gt=0, lt=1)
-    horizon_bars: int = Field(default=2, ge=0, description="bars a decision's outcome reaches forward: to its fill, and on")
+    horizon_bars: int = Field(
+        default=2,
+        ge=0,
+        description="bars a decision's outcome reaches forward, to its fill and on; of the slowest market where some are joined",
+    )
     embargo_bars: int = Field(
-        default=20, ge=0, description="bars left out after a boundary: the returns in the state reach back so far"
+        default=20, ge=0, description="bars left out after a boundary, likewise: the returns in the state reach back so far"
     )
     train_until: AwareDatetime | None = Field(default=None, description="explicit end of train; overrides the share")
     validation_until: AwareDatetime | None = None
@@ -34,6 +39,14 @@ class SplitConfig(StrictModel):
         if self.train_until is not None and self.validation_until is not None and self.train_until >= self.validation_until:
             raise ValueError("train_until must come before validation_until")
         return self
+
+    def on_grid(self, rows_per_bar: float) -> SplitConfig:
+        """These settings for a grid with several rows to a bar of its slowest market (`toto_ops.market.calendars`).
+
+        What reaches forward or back so many bars of every symbol reaches further in rows.
+        """
+        counts = {name: in_rows(getattr(self, name), rows_per_bar) for name in ("horizon_bars", "embargo_bars")}
+        return self.model_copy(update=counts)
 
     def with_test_after(self, boundary: datetime | None, close_time: NDArray[np.datetime64]) -> SplitConfig:
         """These settings with the test span after `boundary`, where a source keeps test bars apart.

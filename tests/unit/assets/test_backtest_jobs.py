@@ -8,7 +8,7 @@ import pytest
 from assets.backtest_jobs import BacktestConfig
 from assets.resources import TotoOps
 from deploy.definitions import build_defs
-from tests.unit.evaluation.backtest_report_samples import report
+from tests.unit.evaluation.reports.backtest_report_samples import report
 from toto_ops.pipeline import backtesting
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtesting import Backtested

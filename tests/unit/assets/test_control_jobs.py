@@ -8,6 +8,7 @@ import pytest
 from assets.control_jobs import controls_job
 from assets.resources import TotoOps
 from toto_ops.configuration import Settings
+from toto_ops.errors import ConfigError
 from toto_ops.evaluation.controls.outcome import ControlsSummary, Demand
 from toto_ops.pipeline import controls
 from toto_ops.pipeline.controls import ControlsRequest, OnOutcome
@@ -44,7 +45,20 @@ def test_the_run_succeeds_where_every_demand_is_met(met: bool, tmp_path: Path, m
     result = controls_job().execute_in_process(
         {"ops": {"run_controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}, raise_on_error=False
     )
-    assert asked == [ControlsRequest(0, 2, 20, 3, "bc", "short", ("crypto",), 1)]
+    assert asked == [ControlsRequest(leaked=0, planted=2, null=20, seed=3, profile="short", universes=("crypto",), workers=1)]
     assert result.success is met
     (shown,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT] or [None]
     assert (shown is not None) is met
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"null": -1}, "`null`: Input should be greater than or equal to 0"), ({"workers": 0}, "`workers`")],
+    ids=["fewer than no markets", "nobody to judge them"],
+)
+def test_a_mistake_in_the_launchpad_is_one_clear_message(options: dict[str, int], says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says) as told:
+        controls_job().execute_in_process(
+            {"ops": {"run_controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}
+        )
+    assert told.value.where == "run configuration"

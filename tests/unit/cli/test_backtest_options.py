@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.evaluation.backtest_report_samples import report
+from tests.unit.evaluation.reports.backtest_report_samples import report
 from toto_ops.cli import app
 from toto_ops.pipeline import backtesting
 from toto_ops.pipeline.backtest_request import BacktestRequest
@@ -88,10 +88,12 @@ def test_as_json_it_prints_the_document_and_nothing_else(asked: list[tuple[Backt
     [
         ({"start_date": "soon"}, "start_date"),
         ({"symbols": "../x"}, "is not a symbol"),
-        ({"initial_capital": "-1"}, "greater than 0"),
+        ({"initial_capital": "-1"}, "greater than or equal to 0.000001"),
+        ({"initial_capital": "1e300"}, "less than or equal to 1000000000000000"),
+        ({"initial_capital": "nan"}, "finite"),
         ({"raw_data_dir": "raw"}, "only read with process_data"),
     ],
-    ids=["date", "symbol", "money", "raw data"],
+    ids=["date", "symbol", "debts", "too much money", "no number", "raw data"],
 )
 def test_a_mistake_is_one_clear_message(options: dict[str, str], says: str) -> None:
     done = command("--json", universe="stocks", **options)

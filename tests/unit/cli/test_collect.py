@@ -1,6 +1,7 @@
 """`toto-ops admin gc`: what it says it would do is what it does, and a second time there is nothing left to do."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def test_a_dry_run_says_what_then_goes(home: Path) -> None:
 def test_what_is_not_older_than_asked_stays(home: Path) -> None:
     assert gc("--older-than", "61")["removed_bytes"] == 0
     assert len(list(home.rglob("value.txt"))) == 2
+
+
+def test_old_runs_of_the_controls_go_too(home: Path) -> None:
+    outcome = home / "controls-aa" / "controls" / "markets" / "null-0.json"
+    outcome.parent.mkdir(parents=True)
+    outcome.write_text("{}")
+    assert gc()["controls"] == {"items": 0, "bytes": 0}
+    os.utime(outcome, (1, 1))
+    assert gc("--dry-run")["controls"] == {"items": 1, "bytes": 2}
+    assert outcome.exists()
+    assert gc()["controls"] == {"items": 1, "bytes": 2}
+    assert not (home / "controls-aa").exists()
 
 
 def test_less_than_a_day_is_no_age(home: Path) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from toto_ops.evaluation.bootstrap import BootstrapConfig
-from toto_ops.evaluation.candidates import Candidate
-from toto_ops.evaluation.evidence import Evidence
-from toto_ops.evaluation.gates import GateConfig
-from toto_ops.evaluation.judge import Circumstances, judge
+from toto_ops.evaluation.judgement.candidates import Candidate
+from toto_ops.evaluation.judgement.evidence import Evidence
+from toto_ops.evaluation.judgement.gates import GateConfig
+from toto_ops.evaluation.judgement.judge import Circumstances, judge
+from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.policies.contract import Policy, PolicyManifest

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toto_ops.errors import BarDataError, ConfigError
-from toto_ops.market.calendars import bar_times, expected_open_times, next_close_after, periods_per_year, with_bar_times
+from toto_ops.errors import BarDataError, ConfigError, InsufficientDataError
+from toto_ops.market.calendars import (
+    bar_times,
+    expected_open_times,
+    in_rows,
+    next_close_after,
+    periods_per_year,
+    rows_per_bar,
+    rows_per_year,
+    with_bar_times,
+)
 from toto_ops.market.csv_reader import read_bars_csv
 from toto_ops.market.schema import BAR_SCHEMA, RAW_SCHEMA, VALUE_COLUMNS
 from toto_ops.market.sources import SAMPLE_FOLDER
@@ -205,3 +215,50 @@ def test_a_combined_universe_has_a_row_for_every_open_of_any_part() -> None:
     parts = {name: part.model_copy(update={"periods_per_year": None}) for name, part in COMBINED_PARTS.items()}
     combined = ALWAYS_DAILY.model_copy(update={"periods_per_year": None, "parts": parts})
     assert periods_per_year(combined) == pytest.approx(365.25 + 251.7, abs=0.2)
+
+
+def test_a_bar_of_the_slowest_market_takes_several_rows_of_a_combined_grid() -> None:
+    # The calendars count, whatever is said of how figures are annualised.
+    combined = ALWAYS_DAILY.model_copy(update={"parts": COMBINED_PARTS})
+    assert rows_per_bar(combined) == pytest.approx((365.25 + 251.7) / 251.7, abs=0.002)
+    assert [rows_per_bar(alone) for alone in (NEW_YORK_DAILY, ALWAYS_HOURLY)] == [1.0, 1.0]
+
+
+def test_twenty_sessions_of_new_york_lie_within_the_rows_that_twenty_bars_take() -> None:
+    combined = ALWAYS_DAILY.model_copy(update={"parts": COMBINED_PARTS})
+    span = datetime(2018, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
+    sessions, days = (expected_open_times(part, *span) for part in (NEW_YORK_DAILY, ALWAYS_DAILY))
+    grid = pl.concat([sessions, days]).unique().sort()
+    is_session = grid.is_in(sessions.implode()).to_numpy()
+    within = [is_session[row : row + in_rows(20, rows_per_bar(combined))].sum() for row in range(len(grid) - 60)]
+    # A week with a holiday in it lasts longer than the average one.
+    assert (min(within), sorted(within)[len(within) // 2]) == (18, 20)
+    assert max(is_session[row : row + 20].sum() for row in range(len(grid) - 60)) < 10
+
+
+def test_a_part_of_a_row_is_a_row() -> None:
+    assert [in_rows(bars, 2.45) for bars in (0, 1, 20)] == [0, 3, 49]
+    assert in_rows(20, 1.0) == 20
+
+
+def test_rows_of_a_year_are_counted_where_a_part_has_ended() -> None:
+    combined = ALWAYS_DAILY.model_copy(update={"periods_per_year": None, "parts": COMBINED_PARTS})
+    span = datetime(2022, 1, 3, tzinfo=UTC), datetime(2023, 12, 29, 23, tzinfo=UTC)
+    sessions, days = (expected_open_times(part, *span) for part in (NEW_YORK_DAILY, ALWAYS_DAILY))
+    both = pl.concat([sessions, days]).unique().sort()
+    counted = [rows_per_year(combined, rows.dt.replace_time_zone(None).to_numpy()) for rows in (both, sessions)]
+    assert counted == pytest.approx([365.25 + 251.7, 251.7], abs=1.5)
+
+
+def test_rows_of_a_year_are_as_the_calendar_has_them_in_a_universe_of_its_own() -> None:
+    three = np.array(["2024-01-02", "2024-01-03", "2024-01-08"], dtype="datetime64[us]")
+    unsaid = NEW_YORK_DAILY.model_copy(update={"periods_per_year": None})
+    assert rows_per_year(unsaid, three) == periods_per_year(unsaid)
+    said = ALWAYS_DAILY.model_copy(update={"periods_per_year": 600.0, "parts": COMBINED_PARTS})
+    assert rows_per_year(said, three) == 600.0
+
+
+def test_a_single_row_has_no_length() -> None:
+    combined = ALWAYS_DAILY.model_copy(update={"periods_per_year": None, "parts": COMBINED_PARTS})
+    with pytest.raises(InsufficientDataError, match=r"1 row\(s\) have no length"):
+        rows_per_year(combined, np.array(["2024-01-02"], dtype="datetime64[us]"))

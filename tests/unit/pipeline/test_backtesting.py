@@ -10,8 +10,8 @@ import pytest
 from tests.unit.pipeline.backtest_samples import CHOSEN_UNTIL, FIRST_DAY, Sample, make_sample
 from toto_ops.analysts.ensemble import EnsemblePolicy
 from toto_ops.errors import ConfigError, InsufficientDataError, LookAheadError, StorageError, SymbolNameError
-from toto_ops.evaluation.backtest_document import BacktestReport
-from toto_ops.evaluation.backtest_report import TRADE_COLUMNS
+from toto_ops.evaluation.backtests.document import BacktestReport
+from toto_ops.evaluation.reports.backtest_tables import TRADE_COLUMNS
 from toto_ops.pipeline.backtesting import Backtested, run_backtest
 from toto_ops.pipeline.report_files import ReportFiles
 from toto_ops.policies.contract import PolicyManifest
@@ -155,6 +155,15 @@ def test_another_look_is_one_more_and_weighs_on_the_significance(sample: Sample,
     assert len(list(ledger(sample).openings())) == before + 1
     assert other.significance.earlier_openings >= 1
     assert other.significance.expected_maximum_sharpe > 0
+
+
+def test_a_second_strategy_on_the_same_bars_was_preceded_by_the_first(sample: Sample, done: Backtested) -> None:
+    first = run(sample, initial_capital=CAPITAL)
+    other = sample.strategy.with_name("other.yaml")
+    other.write_text(sample.strategy.read_text().replace("full_size_at: 0.5", "full_size_at: 0.6"))
+    second = run(sample, initial_capital=CAPITAL, strategy_path=other)
+    assert second.significance.earlier_openings == first.significance.earlier_openings + 1
+    assert second.significance.expected_maximum_sharpe > 0
 
 
 def test_bars_before_the_test_span_open_nothing(sample: Sample) -> None:

@@ -1,7 +1,6 @@
 """A run of the controls: what is judged anew, what is reused, and where it is kept."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from toto_ops.configuration import Settings
 from toto_ops.errors import ConfigError
 from toto_ops.evaluation.controls.outcome import ControlOutcome
-from toto_ops.evaluation.criteria import DEFLATED_SHARPE
-from toto_ops.evaluation.evidence import Criterion
+from toto_ops.evaluation.judgement.criteria import DEFLATED_SHARPE
+from toto_ops.evaluation.judgement.evidence import Criterion
 from toto_ops.pipeline import controls
 from toto_ops.pipeline.control_project import ControlTask
 from toto_ops.pipeline.controls import ControlsRequest, run_controls
@@ -72,7 +71,7 @@ def test_markets_judged_before_are_not_judged_again(settings: Settings, judged: 
     assert run_controls(settings, REQUEST, told) == first
     assert judged == []
 
-    more = run_controls(settings, replace(REQUEST, null=5), told)
+    more = run_controls(settings, REQUEST.model_copy(update={"null": 5}), told)
     assert judged == ["null-003", "null-004"]
     assert more.null is not None
     assert (more.namespace, more.null.promoted.of) == (first.namespace, 5)
@@ -98,14 +97,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, judged:
 def test_what_changes_the_results_begins_anew(settings: Settings, judged: list[str], changes: dict[str, object]) -> None:
     first = run_controls(settings, REQUEST, told)
     judged.clear()
-    other = run_controls(settings, replace(REQUEST, **changes), told)  # type: ignore[arg-type]
+    other = run_controls(settings, REQUEST.model_copy(update=changes), told)
     assert other.namespace != first.namespace
     assert len(judged) == 5
 
 
 def test_the_number_of_workers_changes_nothing(settings: Settings, judged: list[str]) -> None:
     first = run_controls(settings, REQUEST, told)
-    assert run_controls(settings, replace(REQUEST, workers=7), told) == first
+    assert run_controls(settings, REQUEST.model_copy(update={"workers": 7}), told) == first
 
 
 def test_universes_take_turns_and_live_is_not_touched(settings: Settings, judged: list[str], tmp_path: Path) -> None:
@@ -134,4 +133,4 @@ def test_a_kind_that_is_not_asked_for_makes_no_demand(settings: Settings, judged
 )
 def test_what_cannot_be_run_is_refused(settings: Settings, changes: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        run_controls(settings, replace(REQUEST, **changes), told)  # type: ignore[arg-type]
+        run_controls(settings, REQUEST.model_copy(update=changes), told)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.evaluation.backtest_report_samples import report
+from tests.unit.evaluation.reports.backtest_report_samples import report
 from toto_ops.errors import ConfigError, StorageError
 from toto_ops.pipeline import report_files
 from toto_ops.pipeline.report_files import ReportFiles

@@ -11,21 +11,23 @@ import pytest
 import torch
 
 from toto_ops.errors import InsufficientDataError
-from toto_ops.evaluation.backtest_subject import Subject
+from toto_ops.evaluation.backtests.subject import Subject
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_columns import panel_of_symbols
-from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
 from toto_ops.pipeline import symbol_selection
 from toto_ops.pipeline.symbol_selection import SelectionTask, SymbolSubsets, select_symbols
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.simulation.backtest import backtest, run_backtests
 from toto_ops.simulation.entrants import Entrant
+from toto_ops.simulation.observation import Decision, Observation
+from toto_ops.simulation.observation_schema import MARKET
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.training.ledger import TrialLedger
 from toto_ops.training.splits import Span, Splits
-from toto_ops.universes import Universe
+from toto_ops.universes import Costs, Universe
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -107,7 +109,7 @@ def task(subject: Subject, size: int, panel: Panel | None = None) -> SelectionTa
         candidates=SYMBOLS,
         size=size,
         subject=subject,
-        rules=RULES,
+        rules_on=lambda _bars: RULES,
         periods_per_year=365.25,
         panel_hash="panel",
     )
@@ -116,7 +118,7 @@ def task(subject: Subject, size: int, panel: Panel | None = None) -> SelectionTa
 def test_accounts_of_some_symbols_are_what_those_symbols_alone_would_have_been(subject: Subject) -> None:
     panel, choices = make_panel(), [*combinations(SYMBOLS, 2), ("AAA",), SYMBOLS]
     keep = torch.tensor([[symbol in choice for symbol in SYMBOLS] for choice in choices])
-    act = SymbolSubsets(subject.policy.act, keep)
+    act = SymbolSubsets(subject.policy, keep)
     together = run_backtests(panel, [Entrant(str(choice), act, RULES) for choice in choices])
     for choice, result in zip(choices, together, strict=True):
         alone = backtest(panel_of_symbols(panel, choice), subject.policy.act, RULES)
@@ -126,7 +128,7 @@ def test_accounts_of_some_symbols_are_what_those_symbols_alone_would_have_been(s
 
 
 def test_it_refuses_other_accounts_than_it_was_made_for(subject: Subject) -> None:
-    act = SymbolSubsets(subject.policy.act, torch.ones(3, len(SYMBOLS), dtype=torch.bool))
+    act = SymbolSubsets(subject.policy, torch.ones(3, len(SYMBOLS), dtype=torch.bool))
     with pytest.raises(ValueError, match=r"made for accounts and symbols \(3, 5\), got \(1, 5\)"):
         backtest(make_panel(), act, RULES)
 
@@ -161,6 +163,7 @@ def test_every_combination_is_a_trial_and_the_same_search_adds_none(subject: Sub
     trials = list(ledger.trials())
     assert len(trials) == len(chosen.tried) == 10
     assert {trial.line for trial in trials} == {"bc"}
+    assert {trial.symbols for trial in trials} == set(combinations(SYMBOLS, 2)), "none of them traded all there is"
     span = SPLITS.validation
     assert all(span.after < moment <= span.until for trial in trials for moment in trial.timestamps)
     assert {round(trial.metrics["sharpe"], 9) for trial in trials} == {round(one.sharpe or 0, 9) for one in chosen.tried}
@@ -201,3 +204,68 @@ def test_what_no_longer_trades_when_the_choice_is_made_is_no_candidate(subject: 
 def test_more_symbols_than_there_are_cannot_be_chosen(subject: Subject, ledger: TrialLedger) -> None:
     with pytest.raises(InsufficientDataError, match="6 symbols are to be chosen from 5"):
         select_symbols(task(subject, 6), ledger)
+
+
+def combined(panel: Panel) -> tuple[Panel, Universe]:
+    """The panel with its first three symbols from a cheap part and the others from a dear one, and their universe."""
+    costs = {"cheap": Costs(commission=0.0005), "dear": Costs(commission=0.01)}
+    parts = {name: UNIVERSE.model_copy(update={"name": name, "costs": own}) for name, own in costs.items()}
+    universe = UNIVERSE.model_copy(update={"parts": parts, "costs": parts["dear"].costs})
+    return replace(panel, parts=("cheap",) * 3 + ("dear",) * 2), universe
+
+
+def test_in_a_combined_universe_each_symbol_that_is_tried_has_the_costs_of_its_part(
+    subject: Subject, ledger: TrialLedger
+) -> None:
+    panel, universe = combined(make_panel())
+    asked = replace(
+        task(subject, 2, panel),
+        candidates=("BBB", "CCC", "DDD", "EEE"),
+        rules_on=lambda bars: TradingRules.of(universe, bars.parts),
+    )
+    chosen = select_symbols(asked, ledger)
+    validation = panel.between(SPLITS.validation.after, SPLITS.validation.until)
+    for one in chosen.tried:
+        alone = panel_of_symbols(validation, one.symbols)
+        by_hand = backtest(alone, subject.policy.act, TradingRules.of(universe, alone.parts))
+        assert one.total_return == pytest.approx(by_hand.total_return, abs=1e-7)
+    same_parts = select_symbols(replace(asked, candidates=("DDD", "EEE")), ledger).tried[0]
+    before = next(one for one in chosen.tried if one.symbols == ("DDD", "EEE"))
+    assert same_parts.total_return == pytest.approx(before.total_return, abs=1e-7)
+
+
+def test_what_an_account_may_not_trade_is_hidden_from_policies_of_every_schema() -> None:
+    shown: list[Observation] = []
+
+    class Looking(ClonedPolicy):
+        """Takes everything there is, and keeps it."""
+
+        inputs = MARKET.fields
+
+        def act(self, observation: Observation) -> Decision:
+            shown.append(observation)
+            return super().act(observation)
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+            return super().forward(*inputs[:3])
+
+    policy = Looking(hidden=4, layers=1, dropout=0.0, w_max=0.1, may_short=False).eval()
+    told = {
+        "market": torch.ones(1, 2, len(MARKET_FEATURES)),
+        "account": torch.ones(1, 2, len(ACCOUNT_FEATURES)),
+        "mask": torch.ones(1, 2, dtype=torch.bool),
+        "context": torch.ones(1, 2, 3),
+        "clock": torch.ones(1, 6),
+        "portfolio": torch.ones(1, 6),
+        "allocation": torch.ones(1, 2),
+        "volatility": torch.ones(1, 2),
+        "embedding": torch.ones(1, 2, 0),
+    }
+    SymbolSubsets(policy, torch.tensor([[True, False]]))(Observation(**told))
+    (seen,) = shown
+    for name in ("market", "mask", "context", "volatility"):
+        tensor = seen.tensors()[name]
+        assert tensor[0, 0].all(), name
+        assert not tensor[0, 1].any(), name
+    for name in ("account", "clock", "portfolio", "allocation"):
+        assert seen.tensors()[name].all(), name

@@ -5,17 +5,20 @@ from datetime import UTC, datetime, timedelta
 import torch
 from torch import nn
 
-from toto_ops.evaluation.bootstrap import Estimate
-from toto_ops.evaluation.evidence import Criterion, Evidence, verdict_of
-from toto_ops.evaluation.findings import (
+from toto_ops.evaluation.findings.documents import (
     ActionShares,
     CandidateResult,
     ChampionComparison,
     Curve,
     DirectionalResult,
+    Plausibility,
     VolatilityMatching,
 )
-from toto_ops.evaluation.performance import Performance
+from toto_ops.evaluation.judgement.evidence import Criterion, Evidence, verdict_of
+from toto_ops.evaluation.statistics.bootstrap import Estimate
+from toto_ops.evaluation.statistics.overfitting_probability import OverfittingProbability
+from toto_ops.evaluation.statistics.performance import Performance
+from toto_ops.evaluation.statistics.significance import Significance
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.registry.history import incumbent
 from toto_ops.registry.models import Submission
@@ -123,6 +126,7 @@ def evidence(
         knows_until=about.knows_until,
         symbols=about.symbols,
         splits=Splits(train=span(0, 60), validation=span(61, 80), test=span(81, 100)),
+        first_close=START + timedelta(days=82),
         test_bars=19,
         periods_per_year=365,
         challenger=CandidateResult(
@@ -139,9 +143,23 @@ def evidence(
         stresses=(),
         stress_spans=(),
         paired=(),
-        significance=None,
-        overfitting=None,
-        plausibility=None,
+        significance=Significance(
+            bars=19,
+            sharpe=sharpe,
+            skew=0.0,
+            kurtosis=3.0,
+            probabilistic_sharpe=0.9,
+            trials=3,
+            effective_trials=1,
+            earlier_openings=0,
+            trial_deviation=1.0,
+            expected_maximum_sharpe=0.0,
+            deflated_sharpe=0.9,
+            minimum_track_record=None,
+            minimum_detectable_sharpe=2.0,
+        ),
+        overfitting=OverfittingProbability(trials=3, effective_trials=1, bars=19, combinations=0, probability=None),
+        plausibility=Plausibility(oracle_sharpe=20.0, oracle_share=sharpe / 20.0, benchmark_sharpe=0.0, excess=sharpe),
         targets=(),
         trades=(),
         comparison=ChampionComparison(champion=champion, inputs_hash=champion_inputs, bars=0) if champion else None,

@@ -17,7 +17,7 @@ from tests.unit.registry.registry_samples import SIGNED, evidence, fallback_subm
 from toto_ops.cli.app import app
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.errors import StorageError
-from toto_ops.evaluation.evidence import write_evidence
+from toto_ops.evaluation.judgement.evidence import write_evidence
 from toto_ops.market.snapshot import SnapshotEntry, record_entry
 from toto_ops.monitoring.staleness import Fingerprint
 from toto_ops.pipeline.lineage import page_of_incumbent, publish_lineage, publish_page, write_page

@@ -96,7 +96,7 @@ def test_the_champions_policy_judged_once_more_does_not_replace_itself(registry,
 def test_a_failed_gate_is_refused_with_what_was_measured(registry, universe):
     version = offer(registry, universe, 1, sharpe=0.4)
     before = state(registry, universe)
-    with pytest.raises(PromotionError, match=r"Sharpe ratio 0\.4 \(required >= 1\.0\)"):
+    with pytest.raises(PromotionError, match=r"Sharpe ratio 0\.40 \(required ≥ 1\.00\)"):
         promote(registry, universe, version, **SIGNED)
     assert state(registry, universe) == before
 
@@ -131,6 +131,25 @@ def test_a_verdict_reached_on_another_policy_does_not_promote_this_one(registry,
     client.set_model_version_tag(borrower.name, str(borrower.version), "toto.files", forged)
     with pytest.raises(PromotionError, match="evidence is about another model: inputs_hash is inputs-1"):
         promote(registry, universe, borrower.version, **SIGNED)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_an_earlier_release_judged_is_not_promoted_however_well_it_did(registry, universe, version):
+    """Without alarms and without the gates on luck, a leak or a lucky draw passed as well as skill."""
+    number = offer(registry, universe, version)
+    challenger = registry.version(registry.serving_name(universe), number)
+    path = Path(challenger.source) / "evidence.json"
+    new = {"first_close", "stress_spans", "paired", "significance", "overfitting", "plausibility", "targets", "trades"}
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name not in new}
+    gates = [row for row in content["criteria"] if row.pop("kind") == "gate"]
+    path.write_text(json.dumps(content | {"schema_version": version, "criteria": gates}))
+    hashes = json.dumps({**challenger.files, "evidence.json": file_digest(path)})
+    registry.tracking.client.set_model_version_tag(challenger.name, str(number), "toto.files", hashes)
+    assert evidence_of(registry, registry.version(challenger.name, number)).passed
+    with pytest.raises(PromotionRefusedError, match=r"was judged by an earlier release.* Remedy: run `toto-ops retrain"):
+        promote(registry, universe, number, **SIGNED)
+    assert events(registry, universe)[-1].outcome == "refused"
+    assert incumbent(registry, universe) is None
 
 
 def test_a_challenger_judged_before_the_present_champion_came_is_refused(registry, universe):

@@ -40,7 +40,7 @@ def test_every_seed_is_a_trial_with_its_validation_returns(inputs: TrainingInput
     assert set(trials) == set(QUICK.seeds)
     span = inputs.splits.validation
     chosen = trials[trained.manifest.seed]  # type: ignore[index]
-    expected = backtest(inputs.panel.between(span.after, span.until), trained.policy.act, RULES)
+    expected = backtest(inputs.panel.between(span.after, span.until), trained.policy, RULES)
     assert chosen.returns == pytest.approx(expected.returns.tolist(), abs=1e-12)
     assert [moment.replace(tzinfo=None) for moment in chosen.timestamps] == expected.open_time[1:].tolist()
     assert all(span.after < moment <= span.until for moment in chosen.timestamps)

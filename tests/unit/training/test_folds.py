@@ -196,3 +196,18 @@ def test_every_fold_is_work_of_its_own_and_knows_its_own_bars(tmp_path: Path):
     assert len(list(inputs.ledger.trials())) == 2
     for fold, manifest in zip(folds, manifests, strict=True):
         assert not manifest.knows(fold.blocks[0].span.after + timedelta(days=1))
+
+
+@pytest.mark.parametrize("teacher_knows", [None, 400, 480], ids=["no teacher", "an old teacher", "a teacher of later bars"])
+@pytest.mark.parametrize("apart", [SplitConfig(horizon_bars=0, embargo_bars=0), APART], ids=["nothing left out", "kept apart"])
+def test_no_policy_of_a_walk_forward_fold_is_tested_on_a_bar_it_knows(tmp_path: Path, apart: SplitConfig, teacher_knows):
+    inputs = make_inputs(tmp_path, rows=700)
+    known_until = None if teacher_knows is None else to_aware(CLOSES[teacher_knows : teacher_knows + 1])[0]
+    inputs = replace(inputs, parents_know_until=known_until)
+    config = QUICK.model_copy(update={"seeds": (0,), "epochs": 1})
+    for fold in WalkForward(folds=2).split(Ground(inputs.panel.close_time, inputs.splits, apart, known_until)):
+        manifest = train_behaviour_cloning(fold_inputs(inputs, fold), config, tmp_path / f"fold-{fold.number}").manifest
+        ((first, *_),) = bars_tested_by(fold)
+        assert manifest.knows_until == max(moment for moment in (fold.splits.validation.until, known_until) if moment)
+        assert manifest.knows(to_aware(CLOSES[first - 1 : first])[0]) == (apart.embargo_bars + apart.horizon_bars == 0)
+        assert not any(manifest.knows(moment) for moment in to_aware(CLOSES[sorted(bars_tested_by(fold)[0])]))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit.training.lessons import make_dataset, make_panel
-from toto_ops.errors import InsufficientDataError
+from toto_ops.errors import ConfigError, InsufficientDataError
 from toto_ops.features.state import STATE_FEATURES
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.training.imitation import imitation_metrics, measure_imitation, predicted_actions
@@ -68,3 +68,12 @@ def test_several_datasets_count_by_decision_and_empty_ones_not_at_all() -> None:
     parts = [measure_imitation(policy, [part]) for part in (long, short)]
     assert measured.decisions == 80
     assert measured.accuracy == pytest.approx((60 * parts[0].accuracy + 20 * parts[1].accuracy) / 80)
+
+
+def test_a_policy_that_takes_more_than_the_recorded_state_is_refused() -> None:
+    class SeesTheClock(ClonedPolicy):
+        inputs = ("market", "account", "mask", "clock")
+
+    policy = SeesTheClock(hidden=4, layers=1, dropout=0.0, w_max=0.1, may_short=False).eval()
+    with pytest.raises(ConfigError, match=r"takes observations 'market/1', with clock.* Remedy: clone with a policy that takes"):
+        measure_imitation(policy, [make_dataset(make_panel(20), 0)])

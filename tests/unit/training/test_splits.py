@@ -151,3 +151,11 @@ def test_without_such_a_source_or_with_explicit_windows_nothing_changes():
     assert unprotected().with_test_after(None, closes) == unprotected()
     explicit = unprotected(train_until=day(10), validation_until=day(20))
     assert explicit.with_test_after(day(60), closes) == explicit
+
+
+def test_on_a_grid_of_several_rows_to_a_bar_the_spans_keep_as_many_bars_apart():
+    closes = daily(401)
+    config = SplitConfig(horizon_bars=2, embargo_bars=20)
+    train, validation, _ = split_rows(closes, make_splits(closes, config.on_grid(2.45)))
+    assert validation[0] - train[-1] - 1 == 5 + 49
+    assert config.on_grid(1.0) == config

@@ -73,7 +73,7 @@ class PlantedOptimum:
         rising
             `[T, A]` the direction during each of these bars.
         """
-        from toto_ops.evaluation.metrics import sharpe_ratio
+        from toto_ops.evaluation.statistics.metrics import sharpe_ratio
         from toto_ops.simulation.backtest import run_backtests
         from toto_ops.simulation.entrants import Entrant, Plan
         from toto_ops.simulation.rules import TradingRules

@@ -1,31 +1,15 @@
-"""What controls found: one document per market, and one that says whether the system is as careful and as able as it must be.
-
-Shares carry exact one-sided 95 % bounds (Clopper and Pearson, 1934): 0 promotions of 300 null markets mean that, with that
-confidence, fewer than 1 % would be promoted.
-"""
+"""What controls found: one document per market, and one that says whether the system is as careful and as able as it must be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from statistics import fmean
 from typing import Literal
 
 from pydantic import Field
 
 from toto_ops.configuration import StrictModel, VersionedModel
-from toto_ops.evaluation.criteria import DEFLATED_SHARPE
-from toto_ops.evaluation.evidence import Criterion, Verdict
+from toto_ops.evaluation.judgement.evidence import Criterion, Verdict
 
 ControlKind = Literal["leaked", "planted", "null"]
-
-CONFIDENCE = 0.95
-LEAKED_ORACLE_SHARE = 0.80
-"""Share of the oracle's Sharpe ratio that a policy given the next return must reach."""
-PLANTED_PROMOTED = 0.80
-"""Share of planted markets that must be promoted."""
-PLANTED_ORACLE_SHARE = 0.50
-"""Share of the optimum's Sharpe ratio that must be reached on planted markets, over all of them. The teacher learns of a
-turn from returns over 20 bars; the optimum knows of it at once."""
 
 
 class ControlOutcome(VersionedModel):
@@ -203,129 +187,3 @@ class ControlsSummary(VersionedModel):
     def met(self) -> bool:
         """Whether every demand is met."""
         return all(demand.met for demand in self.demands)
-
-
-def proportion(count: int, of: int) -> Proportion:
-    """A count with the exact bounds of its probability."""
-    from scipy.stats import beta
-
-    low = float(beta.ppf(1 - CONFIDENCE, count, of - count + 1)) if count else 0.0
-    high = float(beta.ppf(CONFIDENCE, count + 1, of - count)) if count < of else 1.0
-    return Proportion(count=count, of=of, share=count / of if of else None, low=low, high=high)
-
-
-def leaked_findings(outcomes: Sequence[ControlOutcome]) -> LeakedFindings:
-    """Sum up the leaked markets."""
-    return LeakedFindings(
-        quarantined=_share_of(outcomes, lambda one: one.verdict == "quarantined"),
-        promoted=sum(one.promoted for one in outcomes),
-        oracle_shares=tuple(one.oracle_share for one in outcomes),
-    )
-
-
-def planted_findings(outcomes: Sequence[ControlOutcome]) -> PlantedFindings:
-    """Sum up the planted markets."""
-    sharpe, oracle = _mean([one.sharpe for one in outcomes]), _mean([one.oracle_sharpe for one in outcomes])
-    return PlantedFindings(
-        promoted=_share_of(outcomes, lambda one: one.promoted),
-        quarantined=sum(one.verdict == "quarantined" for one in outcomes),
-        sharpe=sharpe,
-        oracle_sharpe=oracle,
-        expected_oracle_sharpe=_mean([one.expected_oracle_sharpe for one in outcomes]),
-        oracle_share=sharpe / oracle,
-        gates=gate_tallies(outcomes),
-    )
-
-
-def null_findings(outcomes: Sequence[ControlOutcome]) -> NullFindings:
-    """Sum up the null markets."""
-    sources = sorted({one.made_of for one in outcomes})
-    return NullFindings(
-        promoted=_share_of(outcomes, lambda one: one.promoted),
-        promoted_by_source={
-            source: _share_of([one for one in outcomes if one.made_of == source], lambda one: one.promoted) for source in sources
-        },
-        passed_significance=_share_of(outcomes, lambda one: DEFLATED_SHARPE not in _rejecting(one)),
-        passed_all_but_significance=_share_of(outcomes, lambda one: not _rejecting(one) - {DEFLATED_SHARPE}),
-        gates=gate_tallies(outcomes),
-    )
-
-
-def gate_tallies(outcomes: Sequence[ControlOutcome]) -> tuple[GateTally, ...]:
-    """How each gate and alarm answered, in the order of the gate table; rows that only inform are left out."""
-    order = list(dict.fromkeys(row.name for one in outcomes for row in one.criteria if row.verdict != "shown"))
-    return tuple(_tally(name, outcomes) for name in order)
-
-
-def demands(leaked: LeakedFindings | None, planted: PlantedFindings | None, null: NullFindings | None) -> tuple[Demand, ...]:
-    """What the findings must show, for the kinds of markets that were asked for."""
-    found = []
-    if leaked is not None:
-        shares = [share for share in leaked.oracle_shares if share is not None]
-        lowest = min(shares) if len(shares) == len(leaked.oracle_shares) else None
-        found += [
-            Demand(
-                name="a leaked future is made use of",
-                required=f"at least {LEAKED_ORACLE_SHARE:.0%} of the oracle's Sharpe ratio",
-                measured="a Sharpe ratio is not defined" if lowest is None else f"{lowest:.0%}",
-                met=lowest is not None and lowest >= LEAKED_ORACLE_SHARE,
-            ),
-            Demand(
-                name="a leaked future is noticed",
-                required="every market quarantined, none promoted",
-                measured=f"{leaked.quarantined.count} of {leaked.quarantined.of} quarantined, {leaked.promoted} promoted",
-                met=leaked.quarantined.count == leaked.quarantined.of and not leaked.promoted,
-            ),
-        ]
-    if planted is not None:
-        promoted = planted.promoted
-        found += [
-            Demand(
-                name="planted trends are promoted",
-                required=f"at least {PLANTED_PROMOTED:.0%}",
-                measured=f"{promoted.count} of {promoted.of}",
-                met=promoted.share is not None and promoted.share >= PLANTED_PROMOTED,
-            ),
-            Demand(
-                name="planted trends are followed",
-                required=f"at least {PLANTED_ORACLE_SHARE:.0%} of the optimum's Sharpe ratio",
-                measured=f"{planted.oracle_share:.0%} ({planted.sharpe:.2f} of {planted.oracle_sharpe:.2f})",
-                met=planted.oracle_share >= PLANTED_ORACLE_SHARE,
-            ),
-        ]
-    if null is not None:
-        found.append(
-            Demand(
-                name="nothing is made of nothing",
-                required="no null market promoted",
-                measured=f"{null.promoted.count} of {null.promoted.of}, at most {null.promoted.high:.2%} with 95 % confidence",
-                met=null.promoted.count == 0,
-            )
-        )
-    return tuple(found)
-
-
-def _tally(name: str, outcomes: Sequence[ControlOutcome]) -> GateTally:
-    rows = [row for one in outcomes for row in one.criteria if row.name == name]
-    answers = [row.verdict for row in rows]
-    return GateTally(
-        gate=name,
-        kind=rows[0].kind,
-        passed=answers.count("pass"),
-        rejected=answers.count("fail"),
-        rejected_alone=sum(_rejecting(one) == {name} for one in outcomes),
-        insufficient=answers.count("insufficient"),
-    )
-
-
-def _rejecting(outcome: ControlOutcome) -> set[str]:
-    """The gates, and alarms, that stood in the way of one market."""
-    return {row.name for row in outcome.criteria if not row.passed}
-
-
-def _mean(figures: Sequence[float | None]) -> float:
-    return fmean(figure or 0.0 for figure in figures)
-
-
-def _share_of(outcomes: Sequence[ControlOutcome], answer: Callable[[ControlOutcome], bool]) -> Proportion:
-    return proportion(sum(answer(one) for one in outcomes), len(outcomes))

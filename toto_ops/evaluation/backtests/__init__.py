@@ -1,0 +1,1 @@
+"""What backtests and cross-validations of policies found, as documents: figures without a verdict."""
