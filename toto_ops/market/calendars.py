@@ -153,7 +153,8 @@ def rows_per_bar(universe: Universe) -> float:
     if not universe.parts:
         return 1.0
     parts = tuple(universe.parts.values())
-    return _opens_per_year(parts) / min(_opens_per_year((part,)) for part in parts)
+    # Rounded, since it enters hashes of configurations: a calendar's correction of one past day is no change of a rule.
+    return round(_opens_per_year(parts) / min(_opens_per_year((part,)) for part in parts), 2)
 
 
 def in_rows(bars: int, rows: float) -> int:

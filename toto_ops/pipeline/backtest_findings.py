@@ -12,7 +12,7 @@ from toto_ops.evaluation.backtests.document import (
     SelectionFindings,
     TriedCombination,
 )
-from toto_ops.evaluation.backtests.tables import contestant, defined, identity, monthly_returns, subject_trades
+from toto_ops.evaluation.backtests.rows import contestant, defined, identity, monthly_returns, subject_trades
 from toto_ops.evaluation.baselines.volatility_matching import VolatilityMatch
 from toto_ops.evaluation.findings.documents import StressResult
 from toto_ops.evaluation.judgement.caveats import market_caveats
@@ -49,7 +49,7 @@ def report_of(
     look
         At the test span; None where no bar of it is asked about.
     """
-    universe, span = settled.universe, settled.span
+    universe, span, tried_on = settled.universe, settled.span, settled.market.splits.validation
     bootstrap = project.gates(universe).bootstrap
     panel = panel_of_symbols(settled.market.view.panel, settled.symbols)
     bars = panel.between(span.after, span.until)
@@ -76,7 +76,13 @@ def report_of(
         contestants=_contestants(contest, performances),
         stresses=tuple(StressResult(name=name, performance=performances[name]) for name in contest.stresses),
         paired=_paired(contest, years, bootstrap),
-        significance=significance_of(contest.main.returns, trials, earlier_openings=earlier, periods_per_year=years),
+        significance=significance_of(
+            contest.main.returns,
+            trials,
+            earlier_openings=earlier,
+            periods_per_year=years,
+            trial_periods_per_year=rows_per_year(universe, panel.between(tried_on.after, tried_on.until).open_time),
+        ),
         monthly=tuple(
             monthly_returns(name, result)
             for name, result in contest.contestants.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_ops.configuration import parse_config
 from toto_ops.errors import StorageError
+from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, splits_of, training_inputs
 from toto_ops.pipeline.project import Project
@@ -125,7 +126,7 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
         return FoldPolicy(fold, made.policy.eval(), made.manifest)
 
     policies = [trained(fold) for fold in folds]
-    proving = Proving(inputs.panel, inputs.rules, inputs.periods_per_year, project.gates(universe).bootstrap)
+    proving = Proving(universe, inputs.panel, inputs.rules, project.gates(universe).bootstrap)
     blocks, paths = prove(proving, policies, task.scheme)
     return CrossValidation(
         universe=universe.name,
@@ -136,7 +137,7 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         code_version=task.line.code_version,
         symbols=inputs.panel.symbols,
-        periods_per_year=inputs.periods_per_year,
+        periods_per_year=rows_per_year(universe, inputs.panel.open_time),
         test_begins_after=splits.test.after,
         folds=tuple(
             FoldResult(

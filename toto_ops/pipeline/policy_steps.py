@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toto_ops.market.calendars import periods_per_year, rows_per_year
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import dataset_of, money_settings
@@ -81,7 +80,6 @@ def line_inputs_hash(project: Project, retraining: Retraining, universe: Univers
             "config": project.training.of(line),
             "splits": splits_of(project, retraining, universe),
             "rules": money_settings(universe),
-            "periods_per_year": periods_per_year(universe),
             "teacher_knows_until": str(_teacher_knows_until(project, line)),
             "version": line.code_version,
         }
@@ -100,15 +98,13 @@ def training_inputs(
     panel, _ = panel_of(retraining)
     splits = splits_of(project, retraining, universe)
     known = Span(after=splits.train.after, until=splits.validation.until)
-    bars = panel.between(None, known.until)
     datasets = {symbol: dataset_of(retraining, symbol) for symbol in panel.symbols} if _has_teacher(line) else {}
     return TrainingInputs(
         universe=universe.name,
-        panel=bars,
+        panel=panel.between(None, known.until),
         datasets={symbol: dataset.between(known) for symbol, dataset in datasets.items()},
         splits=splits,
         rules=TradingRules.of(universe, panel.parts),
-        periods_per_year=rows_per_year(universe, bars.open_time),
         ledger=TrialLedger(retraining.store, universe.name),
         data_hash=snapshot_of(project, retraining, universe).data_hash,
         inputs_hash=inputs_hash,

@@ -55,8 +55,8 @@ def _first_close(evidence: Evidence, place: str) -> datetime:
     """Close of the first bar judged on, of evidence that answers everything that is asked today."""
     if not evidence.complete or evidence.first_close is None:
         raise PromotionRefusedError(
-            "was judged by an earlier release, which asked less: it raised no alarm at what is too good to be true, or did not "
-            "weigh what may be luck",
+            "was judged by an earlier release, which asked less: it raised no alarm at what is too good to be true, did not "
+            "weigh what may be luck, or does not say which bar it begins with",
             where=place,
             remedy=f"run `toto-ops retrain {evidence.universe}`, and promote the version that it registers",
         )

@@ -218,9 +218,10 @@ def gathered_rows(table: Tensor, row: Tensor) -> Tensor:
         # Sums over bags of one row each: the kernel fetches ahead, which makes it up to twice as fast as `index_select`.
         return torch.embedding_bag(table, row, torch.arange(len(row), device=row.device))[0]
     except RuntimeError as error:
-        if bool(((row >= 0) & (row < len(table))).all()):
+        missing = row[(row < 0) | (row >= len(table))]
+        if not len(missing):
             raise
-        raise IndexError(f"rows {row.tolist()} are asked of a table of {len(table)}") from error
+        raise IndexError(f"row {int(missing[0])} is asked of a table of {len(table)}") from error
 
 
 def _priced(what: str, prices: NDArray[np.float64], there: NDArray[np.bool_]) -> Tensor:

@@ -167,8 +167,12 @@ def largest_positions(size: Tensor, stuck: Tensor | None, count: int | Tensor) -
 
 def _largest_but(size: Tensor, larger: int | Tensor) -> Tensor:
     """`[B, 1]` the value of each row of `size` `[B, A]` that `larger` others come before, or the smallest."""
-    # NumPy sorts short rows of numbers with vector instructions, several times faster than torch does.
-    ascending = torch.from_numpy(np.sort(size.numpy())) if size.device.type == "cpu" else size.sort().values
+    try:
+        # NumPy sorts short rows of numbers with vector instructions, several times faster than torch does.
+        ascending = torch.from_numpy(np.sort(size.numpy()))
+    except (RuntimeError, TypeError):
+        # On another device, in a dtype NumPy lacks, or inside a transform of `torch.func`.
+        ascending = size.sort().values
     last = size.shape[-1] - 1
     place = (last - torch.as_tensor(larger, device=size.device)).clamp(min=0)
     return ascending.gather(-1, place.expand(size.shape[0], 1))

@@ -44,7 +44,6 @@ class TrainingInputs:
     datasets: Mapping[str, OfflineDataset]
     splits: Splits
     rules: TradingRules
-    periods_per_year: float
     ledger: TrialLedger
     data_hash: str
     inputs_hash: str

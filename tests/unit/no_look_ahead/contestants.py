@@ -48,7 +48,6 @@ def training_inputs(panel: Panel, home: Path) -> TrainingInputs:
         datasets={symbol: OfflineDataset.from_decisions(history).between(known) for symbol, history in decisions.items()},
         splits=splits,
         rules=RULES,
-        periods_per_year=365,
         ledger=TrialLedger(ArtefactStore(home, "tried"), "tried"),
         data_hash="d" * 16,
         inputs_hash="a" * 16,

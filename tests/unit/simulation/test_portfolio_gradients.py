@@ -48,6 +48,19 @@ class TestGradients:
             hold[:, t % weights.shape[2]] = True
         return torch.log(equity(state) / state.initial)
 
+    def test_transforms_of_torch_func_see_the_same_gradient(self) -> None:
+        """With fewer places than symbols, which are found outside of the graph."""
+        rules = replace(SMOOTH, max_positions=2)
+        weights = torch.tensor([[[0.1, 0.3, 0.2]]], dtype=torch.float64, requires_grad=True)
+        prices, tradable = torch.full((1, 3), 10.0, dtype=torch.float64), torch.ones((1, 3), dtype=torch.bool)
+
+        def earned(asked: Tensor) -> Tensor:
+            return self.final_equity(asked, prices, tradable, rules).sum()
+
+        (expected,) = torch.autograd.grad(earned(weights), weights)
+        assert torch.equal(torch.func.grad(earned)(weights.detach()), expected)
+        assert expected.count_nonzero() == 3
+
     @pytest.mark.parametrize(
         "rules",
         [SMOOTH, replace(SMOOTH, impact=0.5), replace(SMOOTH, impact=0.5, participation=0.8)],

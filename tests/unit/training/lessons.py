@@ -87,7 +87,6 @@ def make_inputs(root: Path, rows: int = 500, inputs_hash: str = "a" * 16) -> Tra
         datasets={symbol: make_dataset(known, column) for column, symbol in enumerate(SYMBOLS)},
         splits=splits,
         rules=RULES,
-        periods_per_year=365,
         ledger=TrialLedger(ArtefactStore(root / "store", "test"), UNIVERSE),
         data_hash="d" * 16,
         inputs_hash=inputs_hash,

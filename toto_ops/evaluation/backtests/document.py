@@ -154,7 +154,7 @@ class LookAtTestSpan(StrictModel):
     Attributes
     ----------
     openings
-        Looks at overlapping bars that the ledger holds, those of this backtest included.
+        Looks at overlapping bars in the ledgers of all universes with a market in common, those of this backtest included.
     """
 
     looked_at: Span

@@ -13,18 +13,20 @@ from toto_ops.errors import LookAheadError
 from toto_ops.evaluation.backtests.cross_validation import BlockResult, PathFigures, PathResult
 from toto_ops.evaluation.baselines.market_index import market_returns
 from toto_ops.evaluation.baselines.plans import REBALANCED, baseline_plan
-from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, block_estimate
-from toto_ops.evaluation.statistics.metrics import cagr, max_drawdown, sharpe_ratio, total_return, volatility
+from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, estimate_of, resamples_of
+from toto_ops.evaluation.statistics.metrics import cagr, max_drawdown, sharpe_ratio, total_return, volatility, with_still_draws
 from toto_ops.evaluation.statistics.paired import paired_differences
 from toto_ops.evaluation.statistics.performance import measure_all
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.training.cross_validation import Block, Fold, Scheme
 from toto_ops.training.splits import Span
+from toto_ops.universes import Universe
 
 FUTURE_KNOWN = (
     "Every policy was trained on bars after those it is tested on, purged and embargoed around them: the paths show how far "
@@ -48,16 +50,31 @@ class Proving:
 
     Attributes
     ----------
+    universe
+        Says how many rows a year has.
     panel
         Bars of train and validation.
     bootstrap
         How intervals are drawn.
     """
 
+    universe: Universe
     panel: Panel
     rules: TradingRules
-    periods_per_year: float
     bootstrap: BootstrapConfig
+
+    def rows_per_year(self, span: Span) -> float:
+        """What annualises figures of a span."""
+        return rows_per_year(self.universe, _panel(self.panel, span).open_time)
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """One block of a path: what the policy and equal weight earned there, and the rows of a year of it."""
+
+    policy: BacktestResult
+    equal_weight: BacktestResult
+    rows_per_year: float
 
 
 def prove(
@@ -74,12 +91,12 @@ def prove(
         _refuse_look_ahead(proving.panel, policies)
     spans = {block.span.after: block.span for proven in policies for block in proven.fold.blocks}
     blocks: list[BlockResult] = []
-    earned: list[tuple[int, BacktestResult, BacktestResult]] = []
+    earned: list[tuple[int, _Leg]] = []
     for after in sorted(spans):
         for proven, block, result, market in _on_block(proving, policies, spans[after]):
             performance, equal = measure_all(
                 (result, market),
-                periods_per_year=proving.periods_per_year,
+                periods_per_year=proving.rows_per_year(block.span),
                 config=proving.bootstrap,
                 market=market_returns(_panel(proving.panel, block.span)),
             )
@@ -93,9 +110,9 @@ def prove(
                     equal_weight=equal,
                 )
             )
-            earned.append((block.path, result, market))
-    numbers = sorted({path for path, _, _ in earned})
-    paths = tuple(_stitched(number, [pair[1:] for pair in earned if pair[0] == number], proving) for number in numbers)
+            earned.append((block.path, _Leg(result, market, proving.rows_per_year(block.span))))
+    numbers = sorted({path for path, _ in earned})
+    paths = tuple(_stitched(number, [leg for path, leg in earned if path == number], proving.bootstrap) for number in numbers)
     return tuple(blocks), paths
 
 
@@ -137,28 +154,28 @@ def _on_block(
     return [(proven, block, result, market) for (proven, block), result in zip(seats, results, strict=True)]
 
 
-def _stitched(number: int, pairs: Sequence[tuple[BacktestResult, BacktestResult]], proving: Proving) -> PathResult:
-    ours, theirs = (np.concatenate([pair[side].returns for pair in pairs]) for side in (0, 1))
-    earned_by = np.concatenate([result.open_time[1:] for result, _ in pairs])
-    (against,) = paired_differences(
-        ours, {REBALANCED.name: theirs}, periods_per_year=proving.periods_per_year, config=proving.bootstrap
-    )
+def _stitched(number: int, legs: Sequence[_Leg], config: BootstrapConfig) -> PathResult:
+    ours = np.concatenate([leg.policy.returns for leg in legs])
+    theirs = np.concatenate([leg.equal_weight.returns for leg in legs])
+    years = sum(len(leg.policy.returns) / leg.rows_per_year for leg in legs)
+    year = len(ours) / years
+    (against,) = paired_differences(ours, {REBALANCED.name: theirs}, periods_per_year=year, config=config)
     return PathResult(
         path=number,
-        open_time=to_aware(earned_by),
+        open_time=to_aware(np.concatenate([leg.policy.open_time[1:] for leg in legs])),
         equity=tuple(np.cumprod(1.0 + ours).tolist()),
-        figures=_figures(ours, proving),
-        equal_weight=_figures(theirs, proving),
+        figures=_figures(ours, year, config),
+        equal_weight=_figures(theirs, year, config),
         against_equal_weight=against,
     )
 
 
-def _figures(returns: NDArray[np.float64], proving: Proving) -> PathFigures:
-    year, config = proving.periods_per_year, proving.bootstrap
+def _figures(returns: NDArray[np.float64], year: float, config: BootstrapConfig) -> PathFigures:
+    drawn = returns[resamples_of(len(returns), config).order.T]
     return PathFigures(
-        total_return=block_estimate(total_return, (returns,), config),
-        cagr=block_estimate(lambda series: cagr(series, year), (returns,), config),
-        sharpe=block_estimate(lambda series: sharpe_ratio(series, year), (returns,), config),
-        volatility=block_estimate(lambda series: volatility(series, year), (returns,), config),
-        max_drawdown=block_estimate(max_drawdown, (returns,), config),
+        total_return=estimate_of(total_return(drawn), config.level),
+        cagr=estimate_of(cagr(drawn, year), config.level),
+        sharpe=estimate_of(with_still_draws(sharpe_ratio(drawn, year)), config.level),
+        volatility=estimate_of(volatility(drawn, year), config.level),
+        max_drawdown=estimate_of(max_drawdown(drawn), config.level),
     )

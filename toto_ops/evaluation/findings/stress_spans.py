@@ -17,7 +17,7 @@ from toto_ops.evaluation.baselines.market_index import market_returns
 from toto_ops.evaluation.baselines.price_history import PriceHistory
 from toto_ops.evaluation.findings.documents import Labelled, StressSpanResult
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, estimate_of, resamples_of
-from toto_ops.evaluation.statistics.metrics import FLAT, log_returns, max_drawdown, ratio, total_return
+from toto_ops.evaluation.statistics.metrics import FLAT, log_returns, max_drawdown, ratio, total_return, with_still_draws
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import REGIME_FEATURES
 from toto_ops.features.trends import TREND_FEATURES
@@ -111,7 +111,8 @@ def measure_stress_spans(
         drift, squares = ratio(drift, bars, 0.0), ratio(squares, bars, 0.0)
         spread = np.sqrt(np.maximum(squares - drift**2, 0.0) * ratio(bars, bars - 1.0, 0.0))
         compounded = np.where(bars > 0, np.exp(growth) - 1.0, np.nan)
-        sharpe = ratio(series.mean() + drift, spread, FLAT) * np.sqrt(periods_per_year)
+        sharpe = with_still_draws(ratio(series.mean() + drift, spread, FLAT)) * np.sqrt(periods_per_year)
+        sharpe = np.where(bars > 1, sharpe, np.nan)
         measured.append(
             tuple(
                 StressSpanResult(

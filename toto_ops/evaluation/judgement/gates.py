@@ -88,7 +88,9 @@ class GateConfig(VersionedModel):
     schema_version: int = 2
     minimum_test_bars: int = Field(default=60, ge=2)
     minimum_held_bars: int = Field(
-        default=30, ge=1, description="test bars with a position: a few lucky ones look sure to every figure of the whole span"
+        default=30,
+        ge=1,
+        description="bars with a position, in test and in validation: a few lucky ones look sure to every figure",
     )
     minimum_sharpe: float = 1.0
     minimum_return: float = 0.05

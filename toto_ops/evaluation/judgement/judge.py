@@ -122,7 +122,7 @@ def judge(
     contest = hold_contest(panel, splits.test, policies, rules, periods_per_year=years)
     board = Scoreboard.of(contest, test, years, gates, fallback=fallback.name)
     (run_up,) = run_backtests(_bars(panel, splits.validation), [challenger.entrant(rules)])
-    luck = _luck(contest, run_up, splits, circumstances, years)
+    luck = _luck(contest, run_up, splits, circumstances, universe)
     succession = against_champion(panel, universe, gates, challenger=challenger, champion=champion) if champion else None
     accuracy = _Accuracy(
         imitation=_imitation(panel, splits, gates, contest, pupil=challenger, teacher=fallback, rules=rules)
@@ -205,7 +205,9 @@ def _length(result: BacktestResult) -> SpanLength:
     return SpanLength(bars=len(result.returns), held=int((result.exposure[:-1] > 0).sum()))
 
 
-def _luck(contest: Contest, validation: BacktestResult, splits: Splits, circumstances: Circumstances, years: float) -> _Luck:
+def _luck(
+    contest: Contest, validation: BacktestResult, splits: Splits, circumstances: Circumstances, universe: Universe
+) -> _Luck:
     # Only trials of this very split, on all of its symbols and bars, were ever chosen among; all that was tried before informed
     # them. One that lived through a few of the bars would leave too few in common, and the question could not be asked at all.
     lived_through = set(to_aware(validation.open_time[1:]))
@@ -219,7 +221,8 @@ def _luck(contest: Contest, validation: BacktestResult, splits: Splits, circumst
             contest.main.returns,
             circumstances.trials,
             earlier_openings=circumstances.openings - 1,
-            periods_per_year=years,
+            periods_per_year=rows_per_year(universe, contest.main.open_time),
+            trial_periods_per_year=rows_per_year(universe, validation.open_time),
         ),
         confirmation=Confirmation(probabilistic_sharpe(SharpeSample.of(validation.returns)), _length(validation).held),
         overfitting=overfitting_probability_of(chosen_among),

@@ -138,8 +138,8 @@ def _plausibility(found: Plausibility) -> str:
 def _look(look: LookAtTestSpan) -> str:
     span = look.looked_at
     return (
-        f"This was a look at the test span ({day(span.after)} to {day(span.until)}), one of {look.openings} in the ledger: the "
-        "next challenger is judged the more strictly."
+        f"This was a look at the test span ({day(span.after)} to {day(span.until)}), one of {look.openings} so far, in all "
+        "universes with a market in common: the next challenger is judged the more strictly."
     )
 
 

@@ -51,6 +51,17 @@ def sharpe_ratio(returns: Array, periods_per_year: float) -> Array:
     return ratio(np.mean(returns, axis=-1) * periods_per_year, spread, FLAT * np.sqrt(periods_per_year))
 
 
+def with_still_draws(sharpe: Array) -> Array:
+    """`[1 + samples, ...]` Sharpe ratios of a sample, first, and of its resamples, where those that stand still count as 0.
+
+    A resample without a position is as good as cash: to leave it out would flatter who trades rarely. A sample that stands
+    still has no ratio, whatever is drawn from it.
+    """
+    counted = np.nan_to_num(sharpe, nan=0.0)
+    counted[0] = sharpe[0]
+    return counted
+
+
 def sortino_ratio(returns: Array, periods_per_year: float) -> Array:
     """Annualised mean over the root mean square of the losses (Sortino and Price, 1994); NaN without a loss."""
     downside = np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2, axis=-1))

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from toto_ops.configuration import StrictModel
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, Estimate, Resamples, estimate_of, resamples_of
-from toto_ops.evaluation.statistics.metrics import FLAT, Array, ratio, tail_bars
+from toto_ops.evaluation.statistics.metrics import FLAT, Array, ratio, tail_bars, with_still_draws
 from toto_ops.evaluation.statistics.performance_columns import Columns
 
 if TYPE_CHECKING:  # evidence is read by the command line, which must not wait for torch
@@ -144,16 +144,12 @@ def _of_sums(columns: Columns, resamples: Resamples, periods_per_year: float) ->
     spread = np.sqrt(variance * bars / max(bars - 1, 1)) if bars > 1 else np.full_like(variance, np.nan)
     mean = columns.mean + drift
     year = np.sqrt(periods_per_year)
-    sharpe = ratio(mean, spread, FLAT) * year
-    # A resample without a position stands still as cash does: to leave it out would flatter who trades rarely.
-    idle = (spread[1:] <= FLAT) & (np.abs(mean[1:]) <= FLAT)
-    sharpe[1:][idle] = 0.0
     third_central = third - 3 * drift * second + 2 * drift**3
     fourth_central = fourth - 4 * drift * third + 6 * drift**2 * second - 3 * drift**4
     figures = {
         "total_return": np.exp(total["log_return"]) - 1.0,
         "cagr": np.exp(total["log_return"] / bars * periods_per_year) - 1.0,
-        "sharpe": sharpe,
+        "sharpe": with_still_draws(ratio(mean, spread, FLAT)) * year,
         "sortino": ratio(mean, np.sqrt(total["squared_loss"] / bars), FLAT) * year,
         "omega": ratio(total["gain"], total["loss"], FLAT),
         "volatility": spread * year,

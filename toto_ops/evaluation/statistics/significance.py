@@ -176,7 +176,14 @@ class Significance(StrictModel):
     minimum_detectable_sharpe: float
 
 
-def significance_of(returns: Array, trials: Sequence[Trial], *, earlier_openings: int, periods_per_year: float) -> Significance:
+def significance_of(
+    returns: Array,
+    trials: Sequence[Trial],
+    *,
+    earlier_openings: int,
+    periods_per_year: float,
+    trial_periods_per_year: float,
+) -> Significance:
     """Weigh `[n]` returns of the test span against everything that was tried before them.
 
     Parameters
@@ -187,6 +194,8 @@ def significance_of(returns: Array, trials: Sequence[Trial], *, earlier_openings
         Every trial that informed it, with its validation returns: all of the universe's ledger.
     earlier_openings
         Looks at overlapping test bars, this one not counted.
+    periods_per_year, trial_periods_per_year
+        Rows per year of the test span, and of the validation span the trials were measured on.
 
     Raises
     ------
@@ -197,7 +206,9 @@ def significance_of(returns: Array, trials: Sequence[Trial], *, earlier_openings
     clusters = TrialReturns.of(trials).cluster_returns()
     effective = max(1, clusters.shape[1])
     counted = effective + earlier_openings
-    variance = max(_variance_of_sharpes(clusters), 1.0 / (sample.bars - 1))
+    # A year of trials has as much luck in it on either span, whatever number of rows it is cut into.
+    observed = _variance_of_sharpes(clusters) * trial_periods_per_year / periods_per_year
+    variance = max(observed, 1.0 / (sample.bars - 1))
     year = float(np.sqrt(periods_per_year))
     return Significance(
         bars=sample.bars,

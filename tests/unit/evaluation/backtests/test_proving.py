@@ -11,6 +11,7 @@ import torch
 
 from tests.unit.evaluation.return_samples import panel_of_returns
 from tests.unit.training.lessons import RULES
+from toto_ops.configuration import Settings
 from toto_ops.errors import LookAheadError, StorageError
 from toto_ops.evaluation.backtests.cross_validation import (
     CrossValidation,
@@ -27,12 +28,14 @@ from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.observation import Action, decide
 from toto_ops.training.cross_validation import CombinatorialPurged, Ground, Scheme, WalkForward
 from toto_ops.training.splits import SplitConfig, make_splits
+from toto_ops.universes import load_universes
 
 PANEL = panel_of_returns(np.random.default_rng(12).normal(0.001, 0.01, (420, 2)))
 CONFIG = SplitConfig(horizon_bars=1, embargo_bars=3)
 SPLITS = make_splits(PANEL.close_time, CONFIG)
 KNOWN = PANEL.between(None, SPLITS.validation.until)
-PROVING = Proving(KNOWN, RULES, 365.0, BootstrapConfig(samples=100, block_length=5))
+COINS = load_universes(Settings()).universe("crypto").model_copy(update={"periods_per_year": 365.0})
+PROVING = Proving(COINS, KNOWN, RULES, BootstrapConfig(samples=100, block_length=5))
 FORWARD, COMBINED = WalkForward(folds=3), CombinatorialPurged(folds=4, test_folds=2)
 
 

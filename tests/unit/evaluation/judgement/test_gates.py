@@ -77,8 +77,8 @@ def test_in_a_combined_universe_every_count_of_bars_is_of_its_slowest_market():
     alone, joined = (load_gates(Settings(), universes.universe(name)) for name in ("stocks", "multi"))
     assert (alone.minimum_test_bars, alone.minimum_held_bars, alone.champion.minimum_bars) == (60, 30, 60)
     # 2.45 rows from one session of New York to the next.
-    assert (joined.minimum_test_bars, joined.minimum_held_bars, joined.champion.minimum_bars) == (148, 74, 148)
-    assert joined.bootstrap.block_length == pytest.approx(49.0, abs=0.1)
+    assert (joined.minimum_test_bars, joined.minimum_held_bars, joined.champion.minimum_bars) == (147, 74, 147)
+    assert joined.bootstrap.block_length == pytest.approx(49.0)
     assert (joined.luck, joined.bootstrap.seed, joined.champion.level) == (alone.luck, alone.bootstrap.seed, alone.champion.level)
 
 

@@ -13,7 +13,7 @@ from toto_ops.evaluation.backtests.document import (
     SubjectTrades,
     TradeRow,
 )
-from toto_ops.evaluation.backtests.tables import monthly_returns
+from toto_ops.evaluation.backtests.rows import monthly_returns
 from toto_ops.evaluation.findings.documents import Curve, StressResult, SymbolTrades
 from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.paired import PairedDifference
@@ -92,7 +92,9 @@ def report(trades: int = 3, **changes: object) -> BacktestReport:
         ),
         "stresses": (StressResult(name="costs x2", performance=PERFORMANCE),),
         "paired": (PairedDifference(against="cash", bars=4, mean_log_return=FIGURE, sharpe=FIGURE),),
-        "significance": significance_of(Course.returns, [], earlier_openings=2, periods_per_year=252.0),
+        "significance": significance_of(
+            Course.returns, [], earlier_openings=2, periods_per_year=252.0, trial_periods_per_year=252.0
+        ),
         "monthly": (months,),
         "traded": (SubjectTrades(name="bc", by_symbol=(summary,), trades=tuple(trade(one) for one in range(trades))),),
         "selection": None,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.evaluation.reports.backtest_report_samples import START, Course, as_result, report
 from toto_ops.evaluation.backtests.document import SelectionFindings, SubjectTrades, TriedCombination
-from toto_ops.evaluation.backtests.tables import monthly_returns
+from toto_ops.evaluation.backtests.rows import monthly_returns
 from toto_ops.evaluation.reports.backtest_page import SHOWN_TRADES, render_page
 from toto_ops.evaluation.reports.backtest_tables import overview, trades_csv
 from toto_ops.evaluation.reports.backtest_text import render_text
@@ -35,7 +35,15 @@ def test_the_page_shows_money_intervals_and_reasons_and_escapes_what_it_was_give
 
 def test_the_text_says_the_same_in_tables() -> None:
     text = render_text(report())
-    for said in ("594,000", "MINUS EACH OTHER", "costs x2", "CCC: 3 bars have <negative> prices", "AAA", "12.50", "one of 3 in"):
+    for said in (
+        "594,000",
+        "MINUS EACH OTHER",
+        "costs x2",
+        "CCC: 3 bars have <negative> prices",
+        "AAA",
+        "12.50",
+        "one of 3 so far",
+    ):
         assert said in text, said
     assert "CHOICE OF SYMBOLS" not in text
 

@@ -131,7 +131,7 @@ SEEDS = [trial(10 + number, np.asarray(DIFFERENT[0].returns) + GENERATOR.normal(
 
 
 def weigh(trials, earlier_openings=0):
-    return significance_of(EARNED, trials, earlier_openings=earlier_openings, periods_per_year=365)
+    return significance_of(EARNED, trials, earlier_openings=earlier_openings, periods_per_year=365, trial_periods_per_year=365)
 
 
 def test_seeds_of_one_configuration_are_one_effective_trial():
@@ -155,6 +155,17 @@ def test_every_earlier_opening_is_one_more_trial():
 def test_trials_scatter_at_least_as_much_as_chance_alone_makes_them():
     alike = weigh(SEEDS, earlier_openings=9)
     assert alike.trial_deviation == pytest.approx(np.sqrt(365 / 399))
+
+
+def test_the_scatter_of_trials_is_that_of_a_year_however_many_rows_it_is_cut_into():
+    """Trials of two rows to a bar, judged on a span with one: the same ratios of a year, the same luck."""
+    wide = [trial(20 + number, GENERATOR.normal(0.002 * number, 0.01, 300)) for number in range(6)]
+
+    def deviation(rows):
+        weighed = significance_of(EARNED, wide, earlier_openings=0, periods_per_year=365, trial_periods_per_year=rows)
+        return weighed.trial_deviation
+
+    assert deviation(2 * 365) == pytest.approx(np.sqrt(2) * deviation(365))
 
 
 def test_a_challenger_without_any_ledger_is_its_own_single_trial():
