@@ -23,11 +23,13 @@ class BacktestConfig(dg.Config):
     model: str | None = Field(default=None, description="models:/NAME@ALIAS or models:/NAME/VERSION; by default what serves.")
     select_symbols: int | None = Field(default=None, description="Choose so many symbols on the validation span.")
     process_data: bool = Field(default=False, description="Validate and process raw CSV files first.")
-    raw_data_dir: str | None = Field(default=None, description="With process_data: folder of <SYMBOL>.csv.")
+    raw_data_dir: str | None = Field(
+        default=None, description="With process_data: folder of <SYMBOL>.csv; of a combined universe one subfolder per part."
+    )
     processed_data_dir: str | None = Field(default=None, description="Where processed data go; alone: what was processed there.")
     report_file: str | None = Field(default=None, description="HTML page; by default <home>/backtests/<universe>/<run>.html.")
-    text_report_file: str | None = Field(default=None, description="The same as text.")
-    trades_file: str | None = Field(default=None, description="CSV of every trade.")
+    text_report_file: str | None = Field(default=None, description="The same as text, .txt.")
+    trades_file: str | None = Field(default=None, description="Table of every trade, .csv.")
 
 
 _FILES = ("report_file", "text_report_file", "trades_file")
@@ -54,13 +56,14 @@ def _backtest_op(universe: Universe) -> dg.OpDefinition:
         project = toto.project()
         asked = {name: value for name, value in config.model_dump(exclude=set(_FILES)).items() if value is not None}
         request = parse_config({"universe": universe.name, **asked}, BacktestRequest, Path("run configuration"))
-        page = project.settings.local_root / "backtests" / universe.name / f"{context.run_id}.html"
+        pages = project.settings.local_root / "backtests" / universe.name
+        pages.mkdir(parents=True, exist_ok=True)
         files = ReportFiles(
-            html=Path(config.report_file) if config.report_file else page,
+            html=Path(config.report_file) if config.report_file else pages / f"{context.run_id}.html",
             text=Path(config.text_report_file) if config.text_report_file else None,
             trades=Path(config.trades_file) if config.trades_file else None,
         )
-        done = run_backtest(project, request, files)
+        done = run_backtest(project, request, files, context.log.info)
         plots = draw_plots(done.report)
         context.add_output_metadata(
             {

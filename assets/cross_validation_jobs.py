@@ -16,7 +16,7 @@ class CrossValidateConfig(dg.Config):
 
     line: str = Field(default="bc", description="Line of models.")
     scheme: str = Field(default="walk-forward", description="walk-forward or combinatorial.")
-    folds: int | None = Field(default=None, description="Blocks to cut; 5 by default, 6 for combinatorial.")
+    folds: int | None = Field(default=None, description="Blocks to cut; 5 by default; for combinatorial 6, at most 14.")
 
 
 def cross_validation_job(universe: Universe) -> dg.JobDefinition:

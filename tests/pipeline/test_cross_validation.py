@@ -55,6 +55,7 @@ def test_a_line_is_cross_validated_from_the_command_line_and_from_the_launchpad(
     prepare(project, universe)
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0, answer.output
+    assert answer.stderr.splitlines()[0] == "2 folds, each trained with 1 seed: 2 trainings"
     document = json.loads(answer.stdout)
     assert [fold["fold"]["number"] for fold in document["folds"]] == [0, 1]
     (path,) = document["paths"]
@@ -71,7 +72,7 @@ def test_a_line_is_cross_validated_from_the_command_line_and_from_the_launchpad(
     assert not list(TrialLedger(project.store, "planted").openings())
 
     # The same question from the launchpad finds the answer in the store.
-    config = {"ops": {"planted_cross_validate_line": {"config": {"scheme": "walk-forward", "folds": 2}}}}
+    config = {"ops": {"planted_cross_validate": {"config": {"scheme": "walk-forward", "folds": 2}}}}
     job = bench.definitions.resolve_job_def("planted_cross_validate")
     run = job.execute_in_process(instance=bench.instance, run_config=config)
     assert run.success

@@ -46,7 +46,7 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     assert waiting.is_fallback
 
     # Approved in the UI: it becomes champion.
-    assert change(bench, "planted_promote", "planted_promote_version", why="looks right").success
+    assert change(bench, "planted_promote", why="looks right").success
     serving = incumbent(project.registry, "planted")
     assert serving is not None
     assert (serving.line, serving.version, serving.is_fallback) == ("bc", 1, False)
@@ -83,7 +83,7 @@ def test_a_planted_signal_is_promoted_twice_and_rolled_back(workbench: Callable[
     assert (answer.version, answer.version > serving.version) == (newest.version, True)
 
     # Rollback: the predecessor serves again, and the withdrawn version is marked.
-    assert change(bench, "planted_rollback", "planted_roll_back_champion", why="it trades too much", by="ann").success
+    assert change(bench, "planted_rollback", why="it trades too much", by="ann").success
     rows = {row.version: row for row in registry_table(project.registry, ["planted"])}
     assert rows[serving.version].serves
     assert not rows[newest.version].serves
@@ -120,7 +120,7 @@ def champion_metadata(bench: Workbench) -> Mapping[str, dg.MetadataValue]:
     return event.asset_materialization.metadata
 
 
-def change(bench: Workbench, job: str, op: str, **config: str) -> dg.ExecuteInProcessResult:
+def change(bench: Workbench, job: str, **config: str) -> dg.ExecuteInProcessResult:
     """Run one of the jobs that people launch from the UI."""
-    run_config = {"ops": {op: {"config": config}}}
+    run_config = {"ops": {job: {"config": config}}}
     return bench.definitions.resolve_job_def(job).execute_in_process(run_config, instance=bench.instance, raise_on_error=False)

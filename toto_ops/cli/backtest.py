@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json
+from toto_ops.cli.console import ERR, OUT, AsJson, errors_shown, print_json
 
 if TYPE_CHECKING:
     from toto_ops.pipeline.backtesting import Backtested
@@ -26,11 +26,14 @@ def backtest(
     select_symbols: Annotated[
         int | None, typer.Option(min=1, help="Choose this many symbols on the validation span; each try is a trial.")
     ] = None,
-    report_file: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-    text_report_file: Annotated[Path | None, typer.Option(help="Text report to write.")] = None,
-    trades_file: Annotated[Path | None, typer.Option(help="CSV of every trade to write.")] = None,
+    report_file: Annotated[Path | None, typer.Option(help="HTML page to write, .html; an earlier one is replaced.")] = None,
+    text_report_file: Annotated[Path | None, typer.Option(help="Text report to write, .txt.")] = None,
+    trades_file: Annotated[Path | None, typer.Option(help="Table of every trade to write, .csv.")] = None,
     process_data: Annotated[bool, typer.Option("--process-data", help="Validate and process raw CSV files first.")] = False,
-    raw_data_dir: Annotated[Path | None, typer.Option(help="With --process-data: folder of <SYMBOL>.csv.")] = None,
+    raw_data_dir: Annotated[
+        Path | None,
+        typer.Option(help="With --process-data: folder of <SYMBOL>.csv; of a combined universe one subfolder per part."),
+    ] = None,
     processed_data_dir: Annotated[
         Path | None, typer.Option(help="Where processed data go; alone: read what was processed there.")
     ] = None,
@@ -64,8 +67,12 @@ def backtest(
             {key: value for key, value in asked.items() if value is not None}, BacktestRequest, Path("command line")
         )
         files = ReportFiles(html=report_file, text=text_report_file, trades=trades_file)
-        done = run_backtest(Project(Settings()), request, files)
+        done = run_backtest(Project(Settings()), request, files, _tell)
     print_json(done.report.model_dump(mode="json")) if as_json else _show(done)
+
+
+def _tell(told: str) -> None:
+    ERR.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show(done: Backtested) -> None:

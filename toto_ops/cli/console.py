@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.columns import Columns
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from toto_ops.errors import StorageError, TotoOpsError
 from toto_ops.storage.refusals import PLACES, refusal
@@ -78,14 +81,36 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2, default=str))
 
 
-def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows of equal keys as a table."""
+def print_title(title: str) -> None:
+    """Print what stands above a table, records or facts."""
+    OUT.print(Text(title, style="bold"))
+
+
+def print_facts(content: Mapping[str, Any]) -> None:
+    """Print names and values, one to a line that is never broken: addresses and hashes stay whole."""
+    width = max(map(len, content), default=0) + 2
+    for name, value in content.items():
+        shown = Text(value) if isinstance(value, str) else Text.from_markup(_cell(value))
+        OUT.print(Text(f"{name:{width}}") + shown, soft_wrap=True)
+
+
+def print_records(title: str, rows: Sequence[dict[str, Any]], headed_by: Sequence[str]) -> None:
+    """Print rows of equal keys, too wide for a table, as a block each: a line that identifies it, and its figures below."""
+    print_title(title if rows else f"{title}: none")
+    for row in rows:
+        OUT.print(Text(", ".join(f"{key} {_cell(row[key])}" for key in headed_by)))
+        figures = [Text(f"{key} {_cell(value)}") for key, value in row.items() if key not in headed_by]
+        OUT.print(Padding(Columns(figures, padding=(0, 2)), (0, 0, 0, 2)))
+
+
+def print_table(title: str, rows: Sequence[dict[str, Any]], unbroken: Collection[str] = ()) -> None:
+    """Print rows of equal keys as a table; columns that are `unbroken` keep each cell in one line."""
     if not rows:
         OUT.print(f"{title}: none")
         return
     shown = Table(title=title, title_justify="left", title_style="bold")
     for column in rows[0]:
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column in unbroken)
     for row in rows:
         shown.add_row(*(_cell(value) for value in row.values()))
     OUT.print(shown)

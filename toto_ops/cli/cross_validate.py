@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from toto_ops.cli.console import ERR, OUT, AsJson, errors_shown, print_json, print_table
+from toto_ops.cli.console import ERR, OUT, AsJson, errors_shown, print_json, print_records
 
 if TYPE_CHECKING:
     from toto_ops.pipeline.cross_validation import CrossValidated
@@ -20,7 +20,7 @@ def cross_validate(
         Literal["walk-forward", "combinatorial"],
         typer.Option(help="walk-forward: train on the past alone. combinatorial: many purged paths through the same bars."),
     ] = "walk-forward",
-    folds: Annotated[int | None, typer.Option(help="Blocks to cut; 5 by default, 6 for combinatorial.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Blocks to cut; 5 by default; for combinatorial 6, at most 14.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a line once per fold within train and validation, and show what each policy earned on the bars kept from it.
@@ -43,8 +43,9 @@ def _show(done: CrossValidated) -> None:
     from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
 
     document = done.document
-    print_table(f"{document.line} on {document.universe}, {document.scheme.scheme}: block by block", block_rows(document))
-    print_table("paths, with intervals", path_rows(document))
+    title = f"{document.line} on {document.universe}, {document.scheme.scheme}: block by block"
+    print_records(title, block_rows(document), ("fold", "path", "from", "to", "bars"))
+    print_records("paths", path_rows(document), ("path", "bars"))
     for caveat in (distribution(document), *document.caveats):
         OUT.print(caveat, highlight=False, soft_wrap=True)
     OUT.print(f"written: {done.folder}", highlight=False, markup=False, soft_wrap=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json, print_table
+from toto_ops.cli.console import OUT, AsJson, errors_shown, print_facts, print_json
+from toto_ops.cli.registry_text import print_diary, print_version, print_versions
 
 if TYPE_CHECKING:
     from toto_ops.registry.events import RegistryEvent
@@ -34,14 +35,8 @@ def list_versions(
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         names = [project.universe(universe).name] if universe else list(project.universes.universes)
-        rows = [row.model_dump(mode="json") for row in registry_table(project.registry, names)]
-    if as_json:
-        print_json(rows)
-        return
-    columns = ("model", "version", "line", "aliases", "serves", "gates", "created_at", "knows_until")
-    print_table("registered versions", [{column: _shown(row[column]) for column in columns} for row in rows])
-    for name, frozen in {row["universe"]: row["frozen"] for row in rows if row["frozen"]}.items():
-        OUT.print(f"promotions of {name} were frozen {frozen}", markup=False, highlight=False)
+        rows = registry_table(project.registry, names)
+    print_json([row.model_dump(mode="json") for row in rows]) if as_json else print_versions(rows)
 
 
 @app.command("show")
@@ -64,22 +59,7 @@ def show(
         if number is None:
             raise StorageError("nothing is registered", where=name, remedy=f"run `toto-ops retrain {name}`")
         detail = version_detail(project.registry, name, number)
-    if as_json:
-        print_json(detail.model_dump(mode="json"))
-        return
-    content = detail.model_dump(mode="json")
-    print_table(
-        f"{detail.row.model} version {number}", [{"field": key, "value": _shown(value)} for key, value in content["row"].items()]
-    )
-    print_table(
-        "gates",
-        [
-            {key: row[key] for key in ("name", "relation", "required", "measured", "verdict", "note")}
-            for row in content["criteria"]
-        ],
-    )
-    print_table("provenance", [{"field": key, "value": value} for key, value in content["provenance"].items()])
-    print_table("events", content["events"])
+    print_json(detail.model_dump(mode="json")) if as_json else print_version(detail)
 
 
 @app.command("promote")
@@ -159,11 +139,11 @@ def events(universe: UniverseArgument, as_json: AsJson = False) -> None:
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         name = project.universe(universe).name
-        rows = [event.model_dump(mode="json", exclude={"schema_version"}) for event in read_events(project.registry, name)]
+        diary = read_events(project.registry, name)
     if as_json:
-        print_json(rows)
+        print_json([event.model_dump(mode="json", exclude={"schema_version"}) for event in diary])
     else:
-        print_table(f"diary of {name}", [{key: value for key, value in row.items() if key != "universe"} for row in rows])
+        print_diary(f"diary of {name}", diary)
 
 
 @app.command("lineage")
@@ -189,11 +169,7 @@ def lineage(
         else:
             page = publish_page(project, chosen, version) if version else publish_lineage(project, chosen)
             content = page.model_dump(mode="json")
-    if as_json:
-        print_json(content)
-        return
-    for name, value in content.items():  # no table: it would break addresses
-        OUT.print(f"{name.replace('_', ' '):12}{value if value is not None else '-'}", highlight=False, soft_wrap=True)
+    print_json(content) if as_json else print_facts({name.replace("_", " "): value for name, value in content.items()})
 
 
 def _this_user() -> str:
@@ -210,7 +186,3 @@ def _print_switch(entry: RegistryEvent, state: str, *, as_json: bool) -> None:
         print_json(entry.model_dump(mode="json", exclude={"schema_version"}))
     else:
         OUT.print(f"promotions of {entry.universe} are {state}, {entry.signed}", markup=False, highlight=False)
-
-
-def _shown(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -9,7 +9,7 @@ a day of a market that never closes spans the row in which a stock exchange open
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +141,7 @@ class Panel:
         if end is not None:
             keep &= self.close_time <= to_utc64(end)
         if not keep.any():
-            raise InsufficientDataError(f"the panel has no bar that closes after {start} and by {end}")
+            raise no_bar_between(self, start, end)
         return self.take(keep)
 
     def take(self, keep: NDArray[np.bool_]) -> Panel:
@@ -162,3 +162,14 @@ class Panel:
             volatility=self.volatility[keep],
             traded_value=self.traded_value[keep],
         )
+
+
+def no_bar_between(panel: Panel, start: datetime | None, end: datetime | None) -> InsufficientDataError:
+    """No close of a panel lies in `(start, end]`, open ends where None: said with the closes there are."""
+    after = "" if start is None else f" after {start.astimezone(UTC):%Y-%m-%d %H:%M}"
+    until = "" if end is None else f" by {end.astimezone(UTC):%Y-%m-%d %H:%M}"
+    first, last = (f"{close.astype('datetime64[m]').item():%Y-%m-%d %H:%M}" for close in panel.close_time[[0, -1]])
+    return InsufficientDataError(
+        f"no bar closes{after}{' and' if after and until else ''}{until}",
+        remedy=f"choose a span in which there are bars: they close from {first} to {last}, UTC",
+    )

@@ -26,7 +26,6 @@ from toto_ops.features.moments import to_aware
 from toto_ops.features.panel_columns import panel_of_symbols
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
-from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.symbol_selection import SymbolSelection
 from toto_ops.training.ledger import Trial
 
@@ -38,7 +37,7 @@ SHOWN_BY_MONTH = ("equal weight",)
 
 
 def report_of(
-    project: Project, settled: SettledBacktest, trials: Sequence[Trial], look: Look | None, selection: SymbolSelection | None
+    settled: SettledBacktest, trials: Sequence[Trial], look: Look | None, selection: SymbolSelection | None
 ) -> BacktestReport:
     """Run everyone over the span and describe what became of them.
 
@@ -50,7 +49,7 @@ def report_of(
         At the test span; None where no bar of it is asked about.
     """
     universe, span, tried_on = settled.universe, settled.span, settled.market.splits.validation
-    bootstrap = project.gates(universe).bootstrap
+    bootstrap = settled.bootstrap
     panel = panel_of_symbols(settled.market.view.panel, settled.symbols)
     bars = panel.between(span.after, span.until)
     years = rows_per_year(universe, bars.open_time)

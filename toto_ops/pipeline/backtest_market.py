@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toto_ops.configuration import Settings
-from toto_ops.errors import ConfigError, InsufficientDataError, StorageError
+from toto_ops.errors import ConfigError, InsufficientDataError, SourceError, StorageError
 from toto_ops.market.ingest import newest_close
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
@@ -115,12 +115,30 @@ def process(workshop: Project, universe: Universe) -> Mapping[str, str]:
 
 
 def reading_from(universe: Universe, folder: Path) -> Universe:
-    """The universe as it would be if its source was `folder`; a combined one has a folder there for each of its parts."""
+    """The universe as it would be if its source was `folder`; a combined one has a folder there for each of its parts.
+
+    Raises
+    ------
+    SourceError
+        If `folder` cannot be listed, or lacks the folder of a part.
+    """
     anyone = {"minimum_coverage": 0.0}
     if universe.parts:
+        _require_folder_per_part(universe, folder)
         parts = {name: _from_folder(part, folder / name) for name, part in universe.parts.items()}
         return universe.model_copy(update=anyone | {"parts": parts, "symbols": None})
     return _from_folder(universe, folder).model_copy(update=anyone)
+
+
+def _require_folder_per_part(universe: Universe, folder: Path) -> None:
+    missing = [name for name in universe.parts if not (folder / name).is_dir()]
+    if missing:
+        raise SourceError(
+            f"has no subfolder {' and no subfolder '.join(missing)}",
+            where=str(folder),
+            remedy=f"{universe.name} is combined: give a folder with one subfolder of <SYMBOL>.csv per part, "
+            f"{', '.join(f'{name}/' for name in universe.parts)}",
+        )
 
 
 def _from_folder(universe: Universe, folder: Path) -> Universe:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.features.moments import to_aware, to_utc64
+from toto_ops.features.panel_columns import panel_of_symbols
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.training.splits import Span
+
+if TYPE_CHECKING:
+    from toto_ops.features.panel import Panel
 
 MINIMUM_BARS = 3
 """Two returns: one alone has no volatility."""
@@ -40,7 +45,7 @@ def permitted_span(
     earliest = first_day_after(known_until, close_time)
     if earliest is None:
         raise _nothing_left(knowledge, close_time)
-    first, last = to_aware(close_time[[0, -1]])
+    last = to_aware(close_time[-1:])[0]
     # Nobody has seen bars that are not there yet: a last day beyond them must not count as a look at them.
     span = Span(after=request.after or datetime.combine(earliest, time(0), UTC), until=min(request.until or last, last))
     bars = close_time[(close_time > to_utc64(span.after)) & (close_time <= to_utc64(span.until))]
@@ -53,11 +58,32 @@ def permitted_span(
             )
     if len(bars) < MINIMUM_BARS:
         raise InsufficientDataError(
-            f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: too few",
+            f"{len(bars)} bar(s) close from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}: a backtest needs at "
+            f"least {MINIMUM_BARS}, and these data hold closes from {_stamp(close_time[0])} to {_stamp(close_time[-1])}, UTC",
             where=request.universe,
-            remedy=f"there are bars that close from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, UTC",
+            remedy=_enough_bars(close_time, span.until, earliest),
         )
     return span
+
+
+def symbols_with_bars(panel: Panel, symbols: tuple[str, ...], span: Span) -> tuple[str, ...]:
+    """Those of `symbols` that have a bar in the span, in the order they are named in.
+
+    Raises
+    ------
+    InsufficientDataError
+        If none of them has.
+    """
+    bars = panel.between(span.after, span.until)
+    kept = tuple(symbol for symbol in symbols if bars.mask[:, bars.symbols.index(symbol)].any())
+    if not kept:
+        closes = panel.close_time[panel_of_symbols(panel, symbols).mask.any(axis=1)]
+        held = f": these have bars that close from {_stamp(closes[0])} to {_stamp(closes[-1])}, UTC" if len(closes) else ""
+        raise InsufficientDataError(
+            f"no bar of {', '.join(symbols)} closes from {span.after:%Y-%m-%d %H:%M} to {span.until:%Y-%m-%d %H:%M}",
+            remedy=f"name other symbols or other days{held}",
+        )
+    return kept
 
 
 def first_day_after(moment: datetime | None, close_time: NDArray[np.datetime64]) -> date | None:
@@ -70,6 +96,18 @@ def first_day_after(moment: datetime | None, close_time: NDArray[np.datetime64])
         known = days[close_time <= to_utc64(moment)]
         days = days[days > known[-1]] if len(known) else days
     return days[0].item() if len(days) else None
+
+
+def _enough_bars(close_time: NDArray[np.datetime64], until: datetime, earliest: date) -> str:
+    """How to ask for `MINIMUM_BARS` that nobody knows."""
+    by_then = close_time[close_time <= to_utc64(until)]
+    latest = None if len(by_then) < MINIMUM_BARS else first_day_after(None, by_then[-MINIMUM_BARS:])
+    if latest is not None and latest >= earliest:
+        return f"start on {latest:%Y-%m-%d} at the latest"
+    unknown = close_time[close_time > to_utc64(datetime.combine(earliest, time(0), UTC))]
+    if len(unknown) < MINIMUM_BARS:
+        return "bring in newer bars, or take a model that was trained on earlier ones"
+    return f"end on {first_day_after(None, unknown[MINIMUM_BARS - 1 :]):%Y-%m-%d} or later"
 
 
 def _nothing_left(knowledge: Sequence[tuple[str, datetime | None]], close_time: NDArray[np.datetime64]) -> LookAheadError:

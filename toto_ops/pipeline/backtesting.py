@@ -18,6 +18,7 @@ from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
 from toto_ops.pipeline.backtest_span import permitted_span
 from toto_ops.pipeline.backtest_subjects import known_symbols, subjects_of
 from toto_ops.pipeline.looks import looks_at
+from toto_ops.pipeline.notes import Note, unheard
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.report_files import ReportFiles
 from toto_ops.storage.hashing import value_hash
@@ -36,7 +37,9 @@ class Backtested:
     files: tuple[Path, ...]
 
 
-def run_backtest(project: Project, request: BacktestRequest, files: ReportFiles | None = None) -> Backtested:
+def run_backtest(
+    project: Project, request: BacktestRequest, files: ReportFiles | None = None, note: Note = unheard
+) -> Backtested:
     """Backtest what a request names and write the files asked for.
 
     Raises
@@ -46,21 +49,34 @@ def run_backtest(project: Project, request: BacktestRequest, files: ReportFiles 
     LookAheadError
         If a policy knows bars it would be judged on; the earliest permissible start is named.
     InsufficientDataError
-        If the span holds too few bars.
+        If the span holds too few bars, or none of the symbols.
     """
     from toto_ops.pipeline.backtest_findings import report_of
     from toto_ops.training.ledger import TrialLedger
 
-    wanted = (files or ReportFiles()).checked()
-    settled = _settled(project, request)
+    written_to = (files or ReportFiles()).checked()
+    note(f"reading bars of {request.universe}")
+    candidates = _settled(project, request)
+    settled = candidates.in_span()
     ledger = TrialLedger(project.store, settled.universe.name)
     selection = None
     if request.select_symbols is not None:
-        selection = _selection(settled, ledger, request.select_symbols)
-        settled = replace(settled, symbols=selection.symbols)
+        note(f"choosing {request.select_symbols} of {len(candidates.symbols)} symbols on the validation span")
+        # Whoever chooses on validation does not know yet which symbols will trade in the span.
+        selection = _selection(candidates, ledger, request.select_symbols)
+        settled = replace(candidates, symbols=selection.symbols).in_span()
     look = _logged_look(project, settled, ledger)
-    report = report_of(project, settled, tuple(ledger.trials()), look, selection)
-    return Backtested(report, wanted.write(report))
+    note(_about_to_run(settled))
+    report = report_of(settled, tuple(ledger.trials()), look, selection)
+    if written_to.wanted:
+        note("drawing the report")
+    return Backtested(report, written_to.write(report))
+
+
+def _about_to_run(settled: SettledBacktest) -> str:
+    bars = settled.market.view.panel.between(settled.span.after, settled.span.until).rows
+    names = " and ".join(subject.origin for subject in settled.subjects)
+    return f"simulating {bars} bars, {len(settled.symbols)} symbols: {names} beside every benchmark"
 
 
 def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
@@ -81,6 +97,7 @@ def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
         left_out={**market.left_out, **unknown},
         span=permitted_span(request, knowledge, panel.close_time),
         capital=request.initial_capital or universe.capital,
+        bootstrap=project.gates(universe).bootstrap,
     )
 
 
@@ -103,31 +120,32 @@ def _selection(settled: SettledBacktest, ledger: TrialLedger, size: int) -> Symb
 
 
 def _logged_look(project: Project, settled: SettledBacktest, ledger: TrialLedger) -> Look | None:
-    """Write down the look at bars of the test span; None where there is none.
+    """Write down the bars that are looked at; how they overlap with the test span, None where they do not.
 
+    All bars are written down, since what is train for this universe may be test for another one that holds the same market.
     The same backtest of the same data is the same look, however often it is repeated: it shows nothing new.
     """
     from toto_ops.training.ledger import Opening
     from toto_ops.training.splits import Span
 
     asked, test = settled.span, settled.market.splits.test
-    if asked.until <= test.after:
-        return None
-    # Bars after the end of the test span will be test bars of the next retraining.
-    looked_at = Span(after=max(asked.after, test.after), until=asked.until)
     data = settled.market.view.snapshot.data_hash
-    opened_by = "backtest " + value_hash([settled.span, settled.symbols, data, settled.capital, settled.universe])
+    opened_by = "backtest " + value_hash([asked, settled.symbols, data, settled.capital, settled.universe])
     for subject in settled.subjects:
         ledger.open_test(
             Opening(
                 universe=settled.universe.name,
                 line=subject.manifest.line,
                 policy=subject.manifest.inputs_hash,
-                span=looked_at,
+                span=asked,
                 opened_by=opened_by,
                 opened_at=datetime.now(UTC),
             )
         )
+    if asked.until <= test.after:
+        return None
+    # Bars after the end of the test span will be test bars of the next retraining.
+    looked_at = Span(after=max(asked.after, test.after), until=asked.until)
     own = {subject.manifest.inputs_hash for subject in settled.subjects}
     looks = looks_at(project, settled.universe, looked_at)
     earlier = sum(opening.opened_by != opened_by or opening.policy not in own for opening in looks)

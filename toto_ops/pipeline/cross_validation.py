@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from toto_ops.configuration import parse_config
 from toto_ops.errors import StorageError
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.notes import Note
 from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, splits_of, training_inputs
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from toto_ops.evaluation.backtests.cross_validation import CrossValidation
     from toto_ops.training.cross_validation import Scheme
     from toto_ops.training.line import Line, TrainingInputs
-
-Note = Callable[[str], None]
-"""Is told of every fold that begins."""
 
 
 def scheme_of(name: str, folds: int | None, where: Path) -> Scheme:
@@ -118,11 +115,13 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
     ground = Ground(inputs.panel.close_time, splits, project.split_settings(universe), inputs.parents_know_until)
     folds = task.scheme.split(ground)
     work = checkpoint_folder(project, retraining, task.line, task.inputs_hash)
+    config = project.training.of(task.line)
+    task.note(_announced(len(folds), len(config.seeds)))
 
     def trained(fold: Fold) -> FoldPolicy:
         task.note(f"fold {fold.number + 1} of {len(folds)}")
         given: TrainingInputs = fold_inputs(inputs, fold)
-        made = task.line.train(given, project.training.of(task.line), work / f"fold-{fold.number}")
+        made = task.line.train(given, config, work / f"fold-{fold.number}")
         return FoldPolicy(fold, made.policy.eval(), made.manifest)
 
     policies = [trained(fold) for fold in folds]
@@ -152,3 +151,9 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
         paths=paths,
         caveats=caveats_of(task.scheme, policies, inputs.parents_know_until),
     )
+
+
+def _announced(folds: int, seeds: int) -> str:
+    from toto_ops.evaluation.reports.figures import counted
+
+    return f"{counted(folds, 'fold')}, each trained with {counted(seeds, 'seed')}: {counted(folds * seeds, 'training')}"

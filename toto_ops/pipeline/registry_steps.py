@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import PromotionError, PromotionRefusedError
-from toto_ops.evaluation.reports.figures import measured, required
+from toto_ops.evaluation.reports.figures import measured_in_brief, required
 from toto_ops.pipeline.evaluation_steps import evidence_of, fallback_candidate
 from toto_ops.pipeline.feature_steps import health_of, panel_of
 from toto_ops.pipeline.lineage import publish_lineage
@@ -159,7 +159,7 @@ def _promoted_by(project: Project, universe: Universe, version: int, by: str) ->
 
 
 def _refusal(evidence: Evidence) -> Decision:
-    failed = "; ".join(f"{row.name} is {measured(row)}, required {required(row)}" for row in evidence.failures)
+    failed = "; ".join(f"{row.name} is {measured_in_brief(row)}, required {required(row)}" for row in evidence.failures)
     if evidence.verdict == "quarantined":
         return Decision(f"the challenger is quarantined, too good to be true: look for leakage of the future ({failed})")
     return Decision(f"the challenger did not pass: {failed}")

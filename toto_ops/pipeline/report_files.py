@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "name a file in a folder this user can write to; asking the same again is no further look"
 
+_LOOKED_AT = 4096
+"""Bytes of a file that is there already by which it is known as a report."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of file: what its name ends with, and what the reports of this module begin with."""
+
+    what: str
+    suffixes: tuple[str, ...]
+    beginning: re.Pattern[bytes]
+
+
+_PAGE = _Kind("the page", (".html", ".htm"), re.compile(rb"<!DOCTYPE html>.*<title>[^<]*: backtest of ", re.DOTALL))
+_TEXT = _Kind("the text report", (".txt",), re.compile(rb"[^\n]*: backtest of "))
+_TRADES = _Kind("the table of trades", (".csv",), re.compile(rb"contestant,symbol,"))
+
 
 @dataclass(frozen=True)
 class ReportFiles:
@@ -24,20 +42,21 @@ class ReportFiles:
     text: Path | None = None
     trades: Path | None = None
 
+    @property
+    def wanted(self) -> tuple[Path, ...]:
+        """Those that are."""
+        return tuple(path for path in (self.html, self.text, self.trades) if path is not None)
+
     def checked(self) -> ReportFiles:
         """The same files as seen from the working directory.
 
         Raises
         ------
         ConfigError
-            If one is a folder or cannot lie where it is wanted, or if two are the same.
+            If one is named as something else, is a folder, cannot lie where it is wanted, or is there already and is no
+            earlier report of its kind.
         """
-        files = ReportFiles(*(None if path is None else _placed(path) for path in (self.html, self.text, self.trades)))
-        wanted = [path for path in (files.html, files.text, files.trades) if path is not None]
-        for path in wanted:
-            if wanted.count(path) > 1:
-                raise ConfigError("two reports would be this file", where=str(path), remedy="give each a file of its own")
-        return files
+        return ReportFiles(html=_placed(self.html, _PAGE), text=_placed(self.text, _TEXT), trades=_placed(self.trades, _TRADES))
 
     def write(self, report: BacktestReport) -> tuple[Path, ...]:
         """Write what is wanted.
@@ -51,22 +70,52 @@ class ReportFiles:
         from toto_ops.evaluation.reports.backtest_tables import trades_csv
         from toto_ops.evaluation.reports.backtest_text import render_text
 
-        written = []
         for path, render in ((self.html, render_page), (self.text, render_text), (self.trades, trades_csv)):
             if path is not None:
                 _replace(path, render(report))
-                written.append(path)
-        return tuple(written)
+        return self.wanted
 
 
-def _placed(path: Path) -> Path:
+def _placed(path: Path | None, kind: _Kind) -> Path | None:
+    if path is None:
+        return None
     place = Path.cwd() / path.expanduser()
     if place.is_dir():
         raise ConfigError("is a folder", where=str(place), remedy="name a file in it")
+    if place.suffix.lower() not in kind.suffixes:
+        endings = " or ".join(kind.suffixes)
+        raise ConfigError(f"{kind.what} must end with {endings}", where=str(place), remedy="name such a file")
+    _refuse_unwritable(place)
+    if place.exists():
+        _refuse_others(place, kind)
+    return place
+
+
+def _refuse_unwritable(place: Path) -> None:
     nearest = next(folder for folder in place.parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ConfigError(f"{nearest} is not a folder this user can write to", where=str(place), remedy=_ELSEWHERE)
-    return place
+    if nearest not in place.parents[:2]:
+        raise ConfigError(
+            f"{place.parent.parent} does not exist, and only the last folder is made",
+            where=str(place),
+            remedy="check the name, or make the folder first",
+        )
+
+
+def _refuse_others(place: Path, kind: _Kind) -> None:
+    """An earlier report may be replaced and an empty file filled; what else is there is not ours."""
+    try:
+        with place.open("rb") as there:
+            beginning = there.read(_LOOKED_AT)
+    except OSError as error:
+        raise ConfigError(f"is there and cannot be read: {error.strerror}", where=str(place), remedy=_ELSEWHERE) from error
+    if beginning and not kind.beginning.match(beginning):
+        raise ConfigError(
+            f"is there already and is no {kind.what.removeprefix('the ')} of a backtest: it would be lost",
+            where=str(place),
+            remedy="name another file, or remove it",
+        )
 
 
 def _replace(path: Path, text: str) -> None:

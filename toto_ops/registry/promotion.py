@@ -14,7 +14,7 @@ from typing import Literal
 
 from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence, read_evidence
-from toto_ops.evaluation.reports.figures import measured, required
+from toto_ops.evaluation.reports.figures import measured_in_brief, required
 from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_registered, require_signed
 from toto_ops.registry.belonging import require_about
@@ -32,7 +32,7 @@ class Promotion:
     Attributes
     ----------
     outcome
-        `unchanged` where the very policy was the champion already, under whatever version.
+        `unchanged` where it was the champion already, or had passed once more with the champion's very policy.
     champion
         What serves now.
     replaced
@@ -65,7 +65,8 @@ def promote(registry: ModelRegistry, universe: str, version: int, *, by: str, wh
 
     The evidence attached to the version is read again here, whatever was decided elsewhere: it must be the document
     that was registered, be about this policy, and say that the gates were passed. The model must load and answer.
-    Asking for what serves already is no attempt and leaves no entry in the diary.
+    Asking for what serves already is no attempt and leaves no entry in the diary. A version that did not pass is refused
+    for its own verdict, though its policy may serve as another one.
 
     Parameters
     ----------
@@ -91,8 +92,7 @@ def promote(registry: ModelRegistry, universe: str, version: int, *, by: str, wh
         candidate = registry.version(name, version)
         current = registry.aliases(name).get(CHAMPION)
         champion = registry.version(name, current) if current is not None else None
-        # The same policy judged once more: replacing it by itself would leave nothing to roll back to.
-        if champion is not None and champion.inputs_hash == candidate.inputs_hash:
+        if champion is not None and _serves_already(candidate, champion):
             return Promotion("unchanged", champion, champion.replaced)
         with attempted(registry, universe, Intent("promotion", version, current, by, why)) as attempt:
             require_not_frozen(attempt.diary)
@@ -169,22 +169,28 @@ def _succession(
     return withdrawn, registry.version(name, successor)
 
 
+def _serves_already(candidate: RegisteredVersion, champion: RegisteredVersion) -> bool:
+    # The same policy passed once more: replacing it by itself would leave nothing to roll back to.
+    same_policy_passed = candidate.inputs_hash == champion.inputs_hash and candidate.gates == "passed"
+    return candidate.version == champion.version or same_policy_passed
+
+
 def _require_fit_to_serve(
     registry: ModelRegistry, diary: Sequence[RegistryEvent], candidate: RegisteredVersion, champion: RegisteredVersion | None
 ) -> None:
-    _require_not_withdrawn(registry, candidate)
     evidence = evidence_of(registry, candidate)
     folder = registry.files(candidate)
     manifest = read_manifest(folder)
     require_about(evidence, manifest, candidate.retrain_id)
     if not evidence.passed:
         raise _not_passed(evidence, candidate)
+    _require_not_withdrawn(registry, candidate)
     _require_judged_since(diary, evidence, candidate, champion)
     _require_answers(folder, candidate)
 
 
 def _not_passed(evidence: Evidence, candidate: RegisteredVersion) -> PromotionRefusedError:
-    failed = "; ".join(f"{row.name} {measured(row)} (required {required(row)})" for row in evidence.failures)
+    failed = "; ".join(f"{row.name} {measured_in_brief(row)} (required {required(row)})" for row in evidence.failures)
     if evidence.verdict == "quarantined":
         return PromotionRefusedError(
             f"is quarantined, since its result is too good to be true: {failed}",
@@ -217,7 +223,7 @@ def _require_judged_since(
             where=candidate.label,
             remedy="retrain, so that it is compared with what serves now",
         )
-    if champion is not None and evidence.comparison is None and champion.inputs_hash != candidate.inputs_hash:
+    if champion is not None and evidence.comparison is None:
         raise PromotionRefusedError(
             f"was not compared with the champion, {champion.label}",
             where=candidate.label,

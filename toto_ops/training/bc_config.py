@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from toto_ops.configuration import StrictModel
+from toto_ops.training.line import LineConfig
 
 Imbalance = Literal["none", "weighted", "focal", "oversample"]
 
 
-class BehaviourCloningConfig(StrictModel):
+class BehaviourCloningConfig(LineConfig):
     """How a policy is cloned from the decisions of the analysts' ensemble."""
 
     hidden: int = Field(default=128, ge=1, le=4096, description="units per layer of the trunk")
@@ -29,12 +29,3 @@ class BehaviourCloningConfig(StrictModel):
     weight_decay: float = Field(default=1e-4, ge=0, description="decoupled, as in AdamW")
     noise: float = Field(default=0.02, ge=0, description="deviation of noise added to standardised states in training")
     patience: int = Field(default=5, ge=1, description="epochs without a better validation loss before stopping")
-
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1, description="one trial each")
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed is given twice: the same training would count as two trials")
-        return seeds

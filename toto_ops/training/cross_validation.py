@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
+from math import comb
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
@@ -28,6 +30,9 @@ from toto_ops.training.offline_dataset import OfflineDataset
 from toto_ops.training.splits import Span, SplitConfig, Splits, make_splits
 
 Times = NDArray[np.datetime64]
+
+MOST_COMBINATIONS = 100
+"""Folds a combinatorial scheme may come to, each of which is trained: they grow with the square of its blocks and faster."""
 
 _MOMENT = timedelta(microseconds=1)
 
@@ -118,7 +123,7 @@ class WalkForward(StrictModel):
         blocks = np.array_split(np.arange(first, len(closes)), self.folds)
         if any(len(rows) < 2 for rows in blocks):
             raise InsufficientDataError(
-                f"{len(closes) - first} bars that nobody knows make no {self.folds} folds",
+                f"there are too few bars that nobody knows ({len(closes) - first}) for so many folds ({self.folds})",
                 remedy="ask for fewer folds, or add history",
             )
         (start,) = to_aware(closes[:1])
@@ -139,6 +144,11 @@ class CombinatorialPurged(StrictModel):
     test_folds: int = Field(default=2, ge=2, description="blocks left out at a time")
 
     knows_the_future: ClassVar[bool] = True
+
+    @property
+    def combinations(self) -> int:
+        """Folds it comes to: choices of the blocks left out."""
+        return comb(self.folds, self.test_folds)
 
     def split(self, ground: Ground) -> tuple[Fold, ...]:
         """Cut the folds of a universe, by the combinatorial purged cross-validation of skfolio.
@@ -175,9 +185,22 @@ Scheme = WalkForward | CombinatorialPurged
 
 
 class CrossValidationConfig(StrictModel):
-    """How a line is cross-validated."""
+    """How a line is cross-validated: a combinatorial scheme may come to `MOST_COMBINATIONS` folds, 14 blocks two at a time."""
 
     scheme: Scheme = Field(default=WalkForward(), discriminator="scheme")
+
+    # Asked of what is to be run, never of a scheme that a stored document names.
+    @field_validator("scheme")
+    @classmethod
+    def _affordable(cls, scheme: Scheme) -> Scheme:
+        if isinstance(scheme, CombinatorialPurged) and scheme.combinations > MOST_COMBINATIONS:
+            left_out = scheme.test_folds
+            fits = next(blocks for blocks in count(left_out) if comb(blocks + 1, left_out) > MOST_COMBINATIONS)
+            raise ValueError(
+                f"{scheme.folds} blocks, {left_out} left out at a time, make {scheme.combinations:,} folds to train, and at "
+                f"most {MOST_COMBINATIONS} are: give `folds` of up to {fits}"
+            )
+        return scheme
 
 
 def fold_inputs(inputs: TrainingInputs, fold: Fold) -> TrainingInputs:
@@ -205,7 +228,7 @@ def _purged_fold(number: int, ground: Ground, train: NDArray[np.int64], tested: 
     judged = validation[config.embargo_bars :]
     if not fitted.size or judged.size < 2:
         raise InsufficientDataError(
-            f"fold {number}: {fitted.size} bars to train on and {judged.size} to validate on are left after purge and embargo",
+            f"fold {number}: purge and embargo leave too few bars ({fitted.size} to train on, {judged.size} to validate on)",
             remedy="ask for fewer folds, or add history",
         )
     given = np.zeros(validation[-1] + 1, dtype=bool)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar
+
+from pydantic import Field, field_validator
 
 from toto_ops.configuration import StrictModel
 
@@ -18,7 +20,21 @@ if TYPE_CHECKING:  # The asset graph is built from the list of lines: that must 
     from toto_ops.training.offline_dataset import OfflineDataset
     from toto_ops.training.splits import Splits
 
-ConfigT = TypeVar("ConfigT", bound=StrictModel)
+
+class LineConfig(StrictModel):
+    """What the section of every line in `deploy/config/training.yaml` says; each line adds its own keys."""
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1, description="one trial each")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is given twice: the same training would count as two trials")
+        return seeds
+
+
+ConfigT = TypeVar("ConfigT", bound=LineConfig)
 
 
 @dataclass(frozen=True)

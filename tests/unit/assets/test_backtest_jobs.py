@@ -12,6 +12,7 @@ from tests.unit.evaluation.reports.backtest_report_samples import report
 from toto_ops.pipeline import backtesting
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtesting import Backtested
+from toto_ops.pipeline.notes import Note
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.report_files import ReportFiles
 
@@ -27,10 +28,16 @@ def test_every_universe_has_the_job() -> None:
     assert {"stocks_backtest", "crypto_backtest"} <= names
 
 
+def test_in_a_run_configuration_the_op_of_every_job_has_the_name_of_its_job() -> None:
+    jobs = [job for job in build_defs().jobs or () if isinstance(job, dg.JobDefinition)]
+    assert {"controls", "stocks_backtest", "stocks_cross_validate", "stocks_promote"} <= {job.name for job in jobs}
+    assert {job.name: list(job.graph.node_dict) for job in jobs} == {job.name: [job.name] for job in jobs}
+
+
 def test_the_report_is_written_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[BacktestRequest, ReportFiles]] = []
 
-    def run(_: Project, request: BacktestRequest, files: ReportFiles) -> Backtested:
+    def run(_: Project, request: BacktestRequest, files: ReportFiles, _note: Note) -> Backtested:
         asked.append((request, files))
         return Backtested(report(), tuple(path for path in (files.html, files.text, files.trades) if path))
 
@@ -38,11 +45,12 @@ def test_the_report_is_written_and_shown(tmp_path: Path, monkeypatch: pytest.Mon
     toto = TotoOps(home=str(tmp_path), env="local")
     job = build_defs({"toto": toto}).resolve_job_def("stocks_backtest")
     with dg.DagsterInstance.ephemeral() as instance:
-        config = {"ops": {"stocks_run_backtest": {"config": {"symbols": "AAPL", "initial_capital": 5.0, "trades_file": "t.csv"}}}}
+        config = {"ops": {"stocks_backtest": {"config": {"symbols": "AAPL", "initial_capital": 5.0, "trades_file": "t.csv"}}}}
         done = job.execute_in_process(run_config=config, instance=instance)
     ((request, files),) = asked
     assert request == BacktestRequest(universe="stocks", symbols=("AAPL",), initial_capital=5.0)
     assert files.html == tmp_path / "backtests" / "stocks" / f"{done.run_id}.html"
+    assert files.html.parent.is_dir(), "the folder of the default page is made: a report never makes more than one"
     assert files.trades == Path("t.csv")
     (handled,) = [event for event in done.all_events if event.event_type_value == "STEP_OUTPUT"]
     metadata = handled.step_output_data.metadata

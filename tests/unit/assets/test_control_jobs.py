@@ -43,7 +43,7 @@ def test_the_run_succeeds_where_every_demand_is_met(met: bool, tmp_path: Path, m
     monkeypatch.setattr(controls, "run_controls", run)
     options = {"null": 20, "planted": 2, "leaked": 0, "seed": 3, "profile": "short", "universes": ["crypto"], "workers": 1}
     result = controls_job().execute_in_process(
-        {"ops": {"run_controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}, raise_on_error=False
+        {"ops": {"controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}, raise_on_error=False
     )
     assert asked == [ControlsRequest(leaked=0, planted=2, null=20, seed=3, profile="short", universes=("crypto",), workers=1)]
     assert result.success is met
@@ -59,6 +59,6 @@ def test_the_run_succeeds_where_every_demand_is_met(met: bool, tmp_path: Path, m
 def test_a_mistake_in_the_launchpad_is_one_clear_message(options: dict[str, int], says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says) as told:
         controls_job().execute_in_process(
-            {"ops": {"run_controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}
+            {"ops": {"controls": {"config": options}}}, resources={"toto": TotoOps(home=str(tmp_path))}
         )
     assert told.value.where == "run configuration"

@@ -12,6 +12,7 @@ from toto_ops.cli import app
 from toto_ops.pipeline import backtesting
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtesting import Backtested
+from toto_ops.pipeline.notes import Note
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.report_files import ReportFiles
 
@@ -35,7 +36,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[BacktestRequest, Report
     """What the command asks for; nothing is run."""
     requests: list[tuple[BacktestRequest, ReportFiles]] = []
 
-    def run(_: Project, request: BacktestRequest, files: ReportFiles) -> Backtested:
+    def run(_: Project, request: BacktestRequest, files: ReportFiles, note: Note) -> Backtested:
+        note("reading bars of stocks")
         requests.append((request, files))
         return Backtested(report(), tuple(path for path in (files.html, files.text, files.trades) if path))
 
@@ -81,6 +83,7 @@ def test_as_json_it_prints_the_document_and_nothing_else(asked: list[tuple[Backt
     done = command("--json", universe="stocks")
     assert len(asked) == 1
     assert json.loads(done.stdout) == report().model_dump(mode="json")
+    assert done.stderr == "reading bars of stocks\n"
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,14 @@ def test_a_symbol_whose_last_bars_lie_before_the_cut_has_ended_at_it() -> None:
 
 
 def test_a_span_without_bars_is_an_error() -> None:
-    with pytest.raises(InsufficientDataError, match="no bar"):
-        panel_of([[1] * ROWS], [False]).between(midnight(20), None)
+    panel = panel_of([[1] * ROWS], [False])
+    with pytest.raises(InsufficientDataError, match="no bar closes after 2020-01-20 00:00") as refused:
+        panel.between(midnight(20), None)
+    assert refused.value.remedy.endswith("they close from 2020-01-03 00:00 to 2020-01-08 00:00, UTC")
+    with pytest.raises(InsufficientDataError, match="no bar closes by 2020-01-02 00:00"):
+        panel.between(None, midnight(2))
+    with pytest.raises(InsufficientDataError, match="no bar closes after 2020-01-04 00:00 and by 2020-01-04 00:00"):
+        panel.between(midnight(4), midnight(4))
 
 
 def test_a_symbol_whose_market_is_closed_at_the_end_has_not_ended() -> None:

@@ -123,8 +123,12 @@ def test_a_combined_universe_reads_a_folder_for_each_of_its_parts(served: Sample
     for name in ("one", "two"):
         shutil.copytree(served.raw, tmp_path / name)
     parts = {name: served.universe.model_copy(update={"name": name}) for name in ("one", "two")}
-    read = reading_from(served.universe.model_copy(update={"parts": parts}), tmp_path)
+    both = served.universe.model_copy(update={"parts": parts})
+    read = reading_from(both, tmp_path)
     assert {name: part.source.folder for name, part in read.parts.items()} == {  # type: ignore[union-attr]
         "one": tmp_path / "one",
         "two": tmp_path / "two",
     }
+    shutil.rmtree(tmp_path / "two")
+    with pytest.raises(SourceError, match=r"has no subfolder two. Remedy: planted is combined: .*per part, one/, two/"):
+        reading_from(both, tmp_path)

@@ -142,11 +142,11 @@ def test_a_look_at_the_test_span_is_in_the_ledger_once_however_often_it_is_repea
     look = done.report.test_span
     assert look is not None
     assert look.looked_at.until == done.report.span.until
-    openings = [one for one in ledger(sample).openings() if one.span == look.looked_at]
+    openings = [one for one in ledger(sample).openings() if one.span == done.report.span]
     assert len(openings) == 1
     assert openings[0].opened_by.startswith("backtest ")
     run(sample, initial_capital=CAPITAL)
-    assert len([one for one in ledger(sample).openings() if one.span == look.looked_at]) == 1
+    assert len([one for one in ledger(sample).openings() if one.span == done.report.span]) == 1
 
 
 def test_another_look_is_one_more_and_weighs_on_the_significance(sample: Sample, done: Backtested) -> None:
@@ -166,12 +166,16 @@ def test_a_second_strategy_on_the_same_bars_was_preceded_by_the_first(sample: Sa
     assert second.significance.expected_maximum_sharpe > 0
 
 
-def test_bars_before_the_test_span_open_nothing(sample: Sample) -> None:
-    before = len(list(ledger(sample).openings()))
+def test_bars_before_the_test_span_are_no_look_at_it(sample: Sample, done: Backtested) -> None:
+    """They are written down all the same: a universe with this market among others may test on them."""
+    assert done.report.test_span is not None
+    test = done.report.test_span.looked_at
+    before = len(list(ledger(sample).openings(test)))
     report = run(sample, end_date="2019-06-30")
     assert report.test_span is None
     assert report.significance.earlier_openings == 0
-    assert len(list(ledger(sample).openings())) == before
+    assert len(list(ledger(sample).openings(test))) == before
+    assert report.span in [opening.span for opening in ledger(sample).openings()]
 
 
 def test_chosen_symbols_are_searched_on_validation_and_every_try_is_a_trial(sample: Sample) -> None:
@@ -192,7 +196,19 @@ def test_bars_the_strategy_knows_are_refused_with_the_earliest_start_and_no_look
     before = len(list(ledger(sample).openings()))
     with pytest.raises(LookAheadError, match=f"strategy.yaml knows bars up to 2019-02-12 00:00.*start on {FIRST_DAY}"):
         run(sample, start_date="2019-02-11")
+    assert len(list(ledger(sample).openings())) == before
     assert run(sample, start_date=FIRST_DAY, end_date="2019-03-31").first_close == datetime(2019, 2, 13, tzinfo=UTC)
+
+
+def test_gates_that_cannot_be_read_are_refused_before_a_look(sample: Sample) -> None:
+    gates = sample.project.settings.config_dir / "gates.yaml"
+    before, sound = len(list(ledger(sample).openings())), gates.read_text()
+    gates.write_text("schema_version: 2\nminimum_sharpe: high\n")
+    try:
+        with pytest.raises(ConfigError, match="minimum_sharpe"):
+            run(sample, start_date="2019-10-01")
+    finally:
+        gates.write_text(sound)
     assert len(list(ledger(sample).openings())) == before
 
 
@@ -214,6 +230,29 @@ def test_bars_the_strategy_knows_are_refused_with_the_earliest_start_and_no_look
 def test_what_is_not_there_is_named(sample: Sample, asked: dict[str, object], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         run(sample, **asked)
+
+
+def test_a_symbol_whose_bars_ended_before_the_span_takes_no_part(sample: Sample, tmp_path: Path) -> None:
+    shorter = sample.copy(tmp_path)
+    for name in ("BETA", "GAMMA"):
+        bars = shorter.raw / f"{name}.csv"
+        bars.write_text("\n".join(bars.read_text().splitlines()[:400]))
+    processed = {"process_data": True, "raw_data_dir": shorter.raw, "processed_data_dir": shorter.processed}
+    report = run(shorter, symbols="ALPHA,BETA", **processed)
+    assert report.symbols == ("ALPHA",)
+    assert [(one.name, one.why) for one in report.left_out] == [("BETA", "no bar in this span")]
+    before = len(list(ledger(shorter).openings()))
+    with pytest.raises(InsufficientDataError, match=r"no bar of BETA, GAMMA closes from .* name other symbols"):
+        run(shorter, symbols="BETA,GAMMA", **processed)
+    assert len(list(ledger(shorter).openings())) == before, "nothing was looked at"
+
+
+def test_it_tells_what_it_does_while_it_runs(sample: Sample, tmp_path: Path) -> None:
+    told: list[str] = []
+    request = sample.request(end_date="2019-03-31")
+    run_backtest(sample.project, request, ReportFiles(trades=tmp_path / "trades.csv"), told.append)
+    simulating = f"simulating 48 bars, 4 symbols: {sample.strategy} beside every benchmark"
+    assert told == ["reading bars of planted", simulating, "drawing the report"]
 
 
 def test_without_any_model_a_strategy_file_can_still_be_backtested(sample: Sample, tmp_path: Path) -> None:

@@ -22,10 +22,13 @@ def test_what_is_wanted_is_written_where_it_is_wanted(tmp_path: Path, monkeypatc
     ("files", "says"),
     [
         (ReportFiles(html=Path()), "is a folder"),
+        (ReportFiles(html=Path("report.csv")), r"the page must end with \.html or \.htm"),
+        (ReportFiles(text=Path("report")), r"the text report must end with \.txt"),
+        (ReportFiles(trades=Path("trades.txt")), r"the table of trades must end with \.csv"),
         (ReportFiles(text=Path("file.txt/report.txt")), "file.txt is not a folder this user can write to"),
-        (ReportFiles(html=Path("report"), trades=Path("report")), "two reports would be this file"),
+        (ReportFiles(html=Path("no/such/report.html")), "no does not exist, and only the last folder is made"),
     ],
-    ids=["a folder", "below a file", "twice the same"],
+    ids=["a folder", "no page", "no text", "no table", "below a file", "two folders to make"],
 )
 def test_what_cannot_be_written_is_refused_beforehand(
     files: ReportFiles, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -34,6 +37,36 @@ def test_what_cannot_be_written_is_refused_beforehand(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=says):
         files.checked()
+
+
+@pytest.mark.parametrize(
+    ("files", "content"),
+    [
+        (ReportFiles(html=Path("index.html")), "<!DOCTYPE html><title>my page</title>"),
+        (ReportFiles(text=Path("notes.txt")), "to buy: milk\n"),
+        (ReportFiles(trades=Path("AAPL.csv")), "timestamp,open,high,low,close,volume\n"),
+    ],
+    ids=["page", "text", "table"],
+)
+def test_a_file_that_is_no_report_of_ours_is_not_replaced(
+    files: ReportFiles, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (path,) = files.wanted
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"is there already .* it would be lost"):
+        files.checked()
+    assert path.read_text() == content
+    path.write_text("")
+    assert files.checked().wanted == (tmp_path / path,), "an empty file holds nothing that could be lost"
+
+
+def test_an_earlier_report_is_replaced(tmp_path: Path) -> None:
+    files = ReportFiles(html=tmp_path / "report.HTM", text=tmp_path / "report.txt", trades=tmp_path / "trades.csv")
+    written = files.checked().write(report())
+    before = [path.read_text() for path in written]
+    assert files.checked().write(report()) == written
+    assert [path.read_text() for path in written] == before
 
 
 def test_a_disk_that_refuses_is_told_of_with_the_name_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,4 +109,4 @@ def test_a_job_without_a_reason_is_not_launched(registry, shipped):
     universe = load_universes(Settings()).universe("stocks")
     job = promotion_jobs(universe)[0]
     with pytest.raises(dg.DagsterInvalidConfigError, match="why"):
-        dg.validate_run_config(job, {"ops": {"stocks_promote_version": {"config": {}}}})
+        dg.validate_run_config(job, {"ops": {"stocks_promote": {"config": {}}}})

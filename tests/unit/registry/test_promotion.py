@@ -93,6 +93,30 @@ def test_the_champions_policy_judged_once_more_does_not_replace_itself(registry,
     assert "previous" not in registry.aliases(registry.serving_name(universe))
 
 
+def test_the_champions_policy_is_refused_as_a_version_that_did_not_pass(registry, universe):
+    """Asked for by its number, a version answers for its own verdict, whoever else carries the same policy."""
+    failed, quarantined = offer(registry, universe, 1, sharpe=0.4), offer(registry, universe, 1, sharpe=25.0)
+    serving = offer(registry, universe, 1)
+    promote(registry, universe, serving, **SIGNED)
+    before = state(registry, universe)
+    for version, verdict in ((failed, "did not pass its gates"), (quarantined, "is quarantined")):
+        with pytest.raises(PromotionRefusedError, match=verdict):
+            promote(registry, universe, version, **SIGNED)
+        refusal = events(registry, universe)[-1]
+        assert (refusal.version, refusal.instead_of, refusal.outcome) == (version, serving, "refused")
+        assert verdict in refusal.detail
+    assert state(registry, universe) == before
+
+
+def test_a_quarantined_version_of_a_withdrawn_policy_names_its_quarantine(registry, universe):
+    registry.register_fallback(fallback_submission(universe))
+    quarantined = offer(registry, universe, 1, sharpe=25.0)
+    promote(registry, universe, offer(registry, universe, 1), **SIGNED)
+    rollback(registry, universe, **SIGNED)
+    with pytest.raises(PromotionRefusedError, match="is quarantined"):
+        promote(registry, universe, quarantined, **SIGNED)
+
+
 def test_a_failed_gate_is_refused_with_what_was_measured(registry, universe):
     version = offer(registry, universe, 1, sharpe=0.4)
     before = state(registry, universe)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from skfolio.model_selection import WalkForward as SkfolioWalkForward
 
 from tests.unit.training.lessons import QUICK, make_inputs, make_panel
-from toto_ops.errors import InsufficientDataError
+from toto_ops.configuration import parse_config
+from toto_ops.errors import ConfigError, InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.training.bc import train_behaviour_cloning
-from toto_ops.training.cross_validation import CombinatorialPurged, Fold, Ground, WalkForward, fold_inputs
+from toto_ops.training.cross_validation import CombinatorialPurged, CrossValidationConfig, Fold, Ground, WalkForward, fold_inputs
 from toto_ops.training.splits import Span, SplitConfig, make_splits
 
 CLOSES = make_panel(700).close_time
@@ -144,6 +145,17 @@ def test_too_few_bars_for_so_many_folds_are_refused():
         CombinatorialPurged(folds=80).split(ground())
     with pytest.raises(InsufficientDataError, match="nobody knows"):
         WalkForward().split(ground(known_until=to_aware(CLOSES[-1:])[0]))
+
+
+def asked(**scheme: object):
+    return parse_config({"scheme": {"scheme": "combinatorial", **scheme}}, CrossValidationConfig, Path("command line")).scheme
+
+
+@pytest.mark.parametrize(("left_out", "most"), [(2, 14), (3, 9)])
+def test_more_combinations_than_anybody_waits_for_are_refused_with_what_is_run(left_out: int, most: int):
+    assert asked(folds=most, test_folds=left_out).combinations <= 100
+    with pytest.raises(ConfigError, match=f"make {comb(most + 1, left_out)} folds to train.* `folds` of up to {most}"):
+        asked(folds=most + 1, test_folds=left_out)
 
 
 def test_the_trainer_of_a_fold_is_given_nothing_that_was_left_out(tmp_path: Path):

@@ -17,11 +17,10 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.baselines.price_history import PriceHistory
 from toto_ops.evaluation.baselines.risk_parity import equal_risk_contribution
 from toto_ops.features.moments import to_utc64
-from toto_ops.features.panel import Panel
+from toto_ops.features.panel import Panel, no_bar_between
 from toto_ops.simulation.entrants import Entrant, Plan
 from toto_ops.simulation.rules import TradingRules
 
@@ -165,7 +164,7 @@ def _history(panel: Panel, after: datetime | None, until: datetime | None) -> tu
     first = 0 if after is None else int(np.searchsorted(panel.close_time, to_utc64(after), side="right"))
     end = panel.rows if until is None else int(np.searchsorted(panel.close_time, to_utc64(until), side="right"))
     if first >= end:
-        raise InsufficientDataError(f"the panel has no bar that closes after {after} and by {until}")
+        raise no_bar_between(panel, after, until)
     return PriceHistory(panel.mask[:end], panel.close[:end], panel.close_time[:end]), first
 
 

@@ -15,14 +15,17 @@ SURVIVORSHIP = (
 ADJUSTMENTS: Mapping[str, str] = {
     "none": "Prices are as they were traded, without adjustment.",
     "split": "Prices are adjusted for splits but not for dividends: dividends are missing from every return shown.",
-    "mixed": "Prices are adjusted as each part of the universe has it.",
     "total_return": "Prices are adjusted for splits and dividends: the levels shown were never traded, the returns were.",
 }
 
 
 def market_caveats(universe: Universe) -> tuple[str, ...]:
     """Of the choice of symbols and of their prices."""
-    return (SURVIVORSHIP, ADJUSTMENTS[universe.adjustment])
+    parts = universe.parts or {universe.name: universe}
+    adjustments = {part.adjustment for part in parts.values()}
+    if len(adjustments) == 1:
+        return (SURVIVORSHIP, ADJUSTMENTS[adjustments.pop()])
+    return (SURVIVORSHIP, *(f"{name}: {ADJUSTMENTS[part.adjustment]}" for name, part in parts.items()))
 
 
 def power_caveats(significance: Significance, minimum_sharpe: float) -> tuple[str, ...]:

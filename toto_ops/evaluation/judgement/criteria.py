@@ -14,7 +14,7 @@ from toto_ops.evaluation.findings.documents import (
     Unit,
     VolatilityMatching,
 )
-from toto_ops.evaluation.judgement.evidence import Answer, Criterion, Relation
+from toto_ops.evaluation.judgement.evidence import Answer, Compared, Criterion, Relation
 from toto_ops.evaluation.judgement.gates import (
     BenchmarkGates,
     ChampionGates,
@@ -122,12 +122,8 @@ def benchmark_criterion(paired: PairedDifference, match: VolatilityMatching, gat
     if not match.matched:
         note = f"no scale brought equal weight to a volatility of {match.target:.2%} (reached {match.realised:.2%})"
         return _row(BENCHMARK_FLOOR, Estimate(value=None), ">", gates.margin, "fail", unit="percent", note=note)
-    note = (
-        f"lower bound of {_percent(difference.value)} a year; equal weight at {match.scale:.2f}x, costs and financing paid, "
-        f"volatility {match.realised:.1%} a year"
-    )
-    lower = Estimate(value=difference.low, low=difference.low, high=difference.high)
-    return criterion(BENCHMARK_FLOOR, lower, ">", gates.margin, unit="percent", note=note)
+    note = f"a year; equal weight at {match.scale:.2f}x, costs and financing paid, volatility {match.realised:.1%} a year"
+    return criterion(BENCHMARK_FLOOR, difference, ">", gates.margin, compared="lower bound", unit="percent", note=note)
 
 
 def imitation_criteria(imitation: ImitationResult, gates: ImitationGates) -> tuple[Criterion, ...]:
@@ -166,9 +162,8 @@ def champion_criterion(comparison: ChampionComparison, gates: ChampionGates) -> 
     if difference is None:
         note = f"{comparison.bars} bars that neither has seen, {gates.minimum_bars} needed: the absolute gates decide"
         return _row(name, Estimate(value=None), ">=", -gates.sharpe_margin, "insufficient", note=note)
-    note = f"lower bound of the difference on {comparison.bars} bars that neither has seen"
-    lower = Estimate(value=difference.low, low=difference.low, high=difference.high)
-    return criterion(name, lower, ">=", -gates.sharpe_margin, note=note)
+    note = f"difference on {comparison.bars} bars that neither has seen"
+    return criterion(name, difference, ">=", -gates.sharpe_margin, compared="lower bound", note=note)
 
 
 def plausibility_alarms(plausibility: Plausibility, alarm: PlausibilityAlarm) -> tuple[Criterion, ...]:
@@ -198,13 +193,21 @@ def informing_criteria(significance: Significance, stresses: Sequence[StressResu
 
 
 def criterion(
-    name: str, measured: Estimate, relation: Relation, required: float | None, *, unit: Unit = "ratio", note: str = ""
+    name: str,
+    measured: Estimate,
+    relation: Relation,
+    required: float | None,
+    *,
+    compared: Compared = "estimate",
+    unit: Unit = "ratio",
+    note: str = "",
 ) -> Criterion:
     """Compare; an undefined figure fails, and the note says that it is undefined."""
-    if measured.value is None or required is None:
-        return _row(name, measured, relation, required, "fail", unit=unit, note=_undefined(note))
-    met = {">=": measured.value >= required, "<=": measured.value <= required, ">": measured.value > required}[relation]
-    return _row(name, measured, relation, required, "pass" if met else "fail", unit=unit, note=note)
+    figure = measured.low if compared == "lower bound" else measured.value
+    if figure is None or required is None:
+        return _row(name, measured, relation, required, "fail", compared=compared, unit=unit, note=_undefined(note))
+    met = {">=": figure >= required, "<=": figure <= required, ">": figure > required}[relation]
+    return _row(name, measured, relation, required, "pass" if met else "fail", compared=compared, unit=unit, note=note)
 
 
 def _alarm(name: str, measured: float | None, maximum: float, *, unit: Unit, note: str) -> Criterion:
@@ -224,6 +227,7 @@ def _row(
     required: float | None,
     verdict: Answer,
     *,
+    compared: Compared = "estimate",
     unit: Unit = "ratio",
     note: str = "",
 ) -> Criterion:
@@ -235,6 +239,7 @@ def _row(
         measured=measured.value,
         low=measured.low,
         high=measured.high,
+        compared=compared,
         verdict=verdict,
         note=note,
     )

@@ -38,6 +38,7 @@ from toto_ops.training.splits import Splits
 EVIDENCE_FILE = "evidence.json"
 
 Relation = Literal[">=", "<=", ">"]
+Compared = Literal["estimate", "lower bound"]
 Answer = Literal["pass", "fail", "insufficient", "shown"]
 Verdict = Literal["passed", "refused", "quarantined"]
 
@@ -56,6 +57,8 @@ class Criterion(StrictModel):
         None where the figure is not defined; that fails unless the verdict is `insufficient` or `shown`.
     low, high
         Bootstrap interval of the figure, where there is one.
+    compared
+        What of them must stand so to `required`.
     verdict
         `insufficient`: too little data to ask this question; it neither passes nor blocks. `shown`: it informs, and no
         verdict depends on it.
@@ -69,6 +72,7 @@ class Criterion(StrictModel):
     measured: float | None
     low: float | None = None
     high: float | None = None
+    compared: Compared = "estimate"
     verdict: Answer
     note: str = ""
 

@@ -134,6 +134,11 @@ def cell(estimate: Estimate, write: Writer) -> str:
     return optional(write)(estimate.value) + (f" [{bounds}]" if bounds else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 trial`, `3 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def measured(criterion: Criterion) -> str:
     """What was measured, as its criterion is written."""
     return optional(WRITERS[criterion.unit])(criterion.measured)
@@ -144,12 +149,23 @@ def measured_interval(criterion: Criterion) -> str:
     return interval(criterion.low, criterion.high, WRITERS[criterion.unit])
 
 
+def measured_in_brief(criterion: Criterion) -> str:
+    """What was measured in one line, with its interval where a bound of it was compared."""
+    return cell(
+        Estimate(value=criterion.measured, low=criterion.low, high=criterion.high)
+        if criterion.compared == "lower bound"
+        else Estimate(value=criterion.measured),
+        WRITERS[criterion.unit],
+    )
+
+
 def required(criterion: Criterion) -> str:
     """What was required, with its relation."""
     if criterion.required is None:
         return "-" if criterion.verdict == "shown" else UNDEFINED
     relation = {">=": "≥", "<=": "≤", ">": ">"}[criterion.relation]
-    return f"{relation} {WRITERS[criterion.unit](criterion.required)}"
+    bound = "" if criterion.compared == "estimate" else f"{criterion.compared} "
+    return f"{bound}{relation} {WRITERS[criterion.unit](criterion.required)}"
 
 
 def aim(target: Target) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toto_ops.evaluation.backtests.document import BacktestReport, LookAtTestSpan
 from toto_ops.evaluation.findings.documents import ChampionComparison, ImitationResult, Plausibility
 from toto_ops.evaluation.judgement.evidence import Evidence
-from toto_ops.evaluation.reports.figures import cell, day, optional, percent, ratio
+from toto_ops.evaluation.reports.figures import cell, counted, day, optional, percent, ratio
 from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.overfitting_probability import OverfittingProbability
 from toto_ops.evaluation.statistics.significance import Significance
@@ -36,9 +36,9 @@ def accuracy_statements(evidence: Evidence) -> tuple[str, ...]:
 
 def belief_statements(evidence: Evidence) -> tuple[str, ...]:
     """How much of the result may be luck, and what no figure can say."""
-    looks = f"{evidence.openings} time{'s' if evidence.openings != 1 else ''}"
     ledger = (
-        f"The trial ledger holds {evidence.trials} trials; overlapping test bars have been looked at {looks}, this one included."
+        f"The trial ledger holds {counted(evidence.trials, 'trial')}; overlapping test bars have been looked at "
+        f"{counted(evidence.openings, 'time')}, this one included."
     )
     challenger = evidence.challenger
     return (
@@ -100,9 +100,9 @@ def _luck_of_the_sample(found: Significance) -> str:
 
 def _luck_of_the_best(found: Significance) -> str:
     return (
-        f"The returns of {found.trials} trials go together in {found.effective_trials} effective ones, and these bars were "
-        f"looked at {found.earlier_openings} times before: the best of as many without skill would show "
-        f"{ratio(found.expected_maximum_sharpe)} (scatter {ratio(found.trial_deviation)}). The confidence to be above "
+        f"By the returns of {counted(found.trials, 'trial')} there were {counted(found.effective_trials, 'effective one')}, and "
+        f"these bars were looked at {counted(found.earlier_openings, 'time')} before: the best of as many without skill would "
+        f"show {ratio(found.expected_maximum_sharpe)} (scatter {ratio(found.trial_deviation)}). The confidence to be above "
         f"that, the deflated Sharpe ratio, is {percent(found.deflated_sharpe)}."
     )
 
@@ -138,7 +138,7 @@ def _plausibility(found: Plausibility) -> str:
 def _look(look: LookAtTestSpan) -> str:
     span = look.looked_at
     return (
-        f"This was a look at the test span ({day(span.after)} to {day(span.until)}), one of {look.openings} so far, in all "
+        f"This was a look at test bars ({day(span.after)} to {day(span.until)}), one of {look.openings} so far, in all "
         "universes with a market in common: the next challenger is judged the more strictly."
     )
 

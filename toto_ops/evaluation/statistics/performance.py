@@ -101,7 +101,7 @@ def measure_all(
         Of `T` opens, hence `T - 1` returns each. Fees of an open fall into the return that follows it, interest into the
         one before; a round trip counts where it was closed.
     periods_per_year
-        Bars per year of the universe.
+        Rows per year of the span.
     market
         `[T - 1]` returns of the equal-weight market (`market_returns`); None where there is none to compare with.
 
@@ -123,9 +123,15 @@ def measure_all(
     }
     figures["calmar"] = ratio(figures["cagr"], figures["max_drawdown"], FLAT)
     return tuple(
-        Performance(**{name: estimate_of(values[:, column], config.level) for name, values in figures.items()})
+        Performance(**{name: _estimate(values[:, column], config.level) for name, values in figures.items()})
         for column in range(len(results))
     )
+
+
+def _estimate(values: Array, level: float) -> Estimate:
+    """Without an interval where every resample says the same, as of trades that all end on one bar: none is no certainty."""
+    found = estimate_of(values, level)
+    return Estimate(value=found.value) if found.low == found.high else found
 
 
 def measure(result: BacktestResult, periods_per_year: float, config: BootstrapConfig, market: Array | None = None) -> Performance:

@@ -41,6 +41,7 @@ from toto_ops.evaluation.judgement.gates import (
     ImitationGates,
     PlausibilityAlarm,
 )
+from toto_ops.evaluation.reports.figures import measured_in_brief, required
 from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.overfitting_probability import OverfittingProbability
 from toto_ops.evaluation.statistics.paired import PairedDifference
@@ -156,7 +157,9 @@ def above_matched(low: float | None) -> PairedDifference:
 )
 def test_the_benchmark_floor_asks_its_margin_of_the_lower_bound(low, margin, verdict):
     row = benchmark_criterion(above_matched(low), matching(), BenchmarkGates(margin=margin))
-    assert (row.name, row.verdict, row.measured) == (BENCHMARK_FLOOR, verdict, low)
+    assert (row.name, row.verdict, row.measured, row.low) == (BENCHMARK_FLOOR, verdict, 0.2, low)
+    assert required(row) == f"lower bound > {margin:.1%}"
+    assert measured_in_brief(row) == f"20.0% [{low:.1%} … 40.0%]"
 
 
 def test_a_benchmark_whose_volatility_was_not_reached_cannot_be_beaten():

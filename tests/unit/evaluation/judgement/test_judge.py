@@ -159,7 +159,8 @@ def test_the_drawdown_gate_looks_behind_the_breaker(judged, universe, candidate)
 def test_the_benchmark_floor_is_the_lower_bound_of_the_pair_at_the_level_of_its_gate(judged):
     evidence = judged()
     pair = next(one for one in evidence.paired if one.against == "volatility-matched equal weight")
-    assert evidence.criterion(BENCHMARK_FLOOR).measured == pair.mean_log_return.low
+    floor = evidence.criterion(BENCHMARK_FLOOR)
+    assert (floor.measured, floor.low, floor.compared) == (pair.mean_log_return.value, pair.mean_log_return.low, "lower bound")
     matching = evidence.volatility_matching
     assert matching.matched
     assert matching.realised == pytest.approx(evidence.challenger.performance.volatility.value)

@@ -75,7 +75,8 @@ def gathered(result, market=MARKET, config=CONFIG) -> dict[str, Estimate]:
         "concentration": total(np.where(gross > 0, herfindahl, 0.0)) / total((gross > 0).astype(float)),
         "correlation_exposure": np.array([correlation(*pair) for pair in zip(returns, market[drawn], strict=True)]),
     }
-    return {name: estimate(float(values[0]), values[1:], config.level) for name, values in figures.items()}
+    found = {name: estimate(float(values[0]), values[1:], config.level) for name, values in figures.items()}
+    return {name: one if one.low != one.high else Estimate(value=one.value) for name, one in found.items()}
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -181,6 +182,15 @@ def test_the_interval_of_a_sharpe_ratio_counts_the_resamples_that_a_rare_trade_i
     rare = measure(book(np.where(np.arange(300) == 100, 0.05, 0.0)), YEAR, CONFIG)
     assert rare.sharpe.low == pytest.approx(0.0, abs=1e-5)
     assert 0.5 < rare.sharpe.value <= rare.sharpe.high
+
+
+def test_figures_that_no_resample_moves_have_no_interval():
+    """All trips end on one bar: drawn or not, they are always the same."""
+    hoarder = book(np.random.default_rng(3).normal(0, 0.01, 40), trips=4)
+    hoarder.trades_made.exit_time = np.array(["NaT"] * 4, dtype="datetime64[us]")
+    rate = measure(hoarder, YEAR, CONFIG).win_rate
+    assert rate.value is not None
+    assert (rate.low, rate.high) == (None, None)
 
 
 def test_open_positions_count_towards_the_win_rate():
