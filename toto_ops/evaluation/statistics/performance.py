@@ -8,6 +8,7 @@ with the columns of all contestants (`Resamples.sums`); drawdowns walk all resam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isclose
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:  # evidence is read by the command line, which must not wait f
     from toto_ops.simulation.backtest import BacktestResult
 
 UNDEFINED = Estimate(value=None)
+
+ROUNDING = 1e-9
+"""Relative width below which an interval is a point: sums of the same trades in another order."""
 
 
 class Performance(StrictModel):
@@ -131,7 +135,8 @@ def measure_all(
 def _estimate(values: Array, level: float) -> Estimate:
     """Without an interval where every resample says the same, as of trades that all end on one bar: none is no certainty."""
     found = estimate_of(values, level)
-    return Estimate(value=found.value) if found.low == found.high else found
+    moved = found.low is not None and found.high is not None and not isclose(found.low, found.high, rel_tol=ROUNDING)
+    return found if moved else Estimate(value=found.value)
 
 
 def measure(result: BacktestResult, periods_per_year: float, config: BootstrapConfig, market: Array | None = None) -> Performance:

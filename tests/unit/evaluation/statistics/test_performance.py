@@ -76,7 +76,11 @@ def gathered(result, market=MARKET, config=CONFIG) -> dict[str, Estimate]:
         "correlation_exposure": np.array([correlation(*pair) for pair in zip(returns, market[drawn], strict=True)]),
     }
     found = {name: estimate(float(values[0]), values[1:], config.level) for name, values in figures.items()}
-    return {name: one if one.low != one.high else Estimate(value=one.value) for name, one in found.items()}
+    return {name: Estimate(value=one.value) if is_point(one) else one for name, one in found.items()}
+
+
+def is_point(one: Estimate) -> bool:
+    return one.low is not None and one.high == pytest.approx(one.low, rel=1e-9, abs=0.0)
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
