@@ -37,7 +37,9 @@ SHARED = 0.5
 """Share of the variance of random walks that all symbols have in common."""
 STEPS_PER_BAR = 8
 """Prices of a random walk within one bar, from which its high and low follow."""
-LARGEST_STEP = 0.4
+LARGEST_STEP = 5.0
+"""Bound of a step of a random walk, in deviations of an ordinary one. It cuts both sides alike, so that nothing is earned by
+it; and a wild bar of stocks stays below a third, where checks of quality would take it for an unadjusted split."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,9 @@ def random_walk(bars: int, symbols: int, volatility: float, generator: np.random
     wildness = np.sqrt((DEGREES_OF_FREEDOM - 2) / generator.chisquare(DEGREES_OF_FREEDOM, (bars, 1, 1)))
     common = generator.standard_normal((bars, STEPS_PER_BAR, 1))
     own = generator.standard_normal((bars, STEPS_PER_BAR, symbols))
-    scale = volatility * wildness / math.sqrt(STEPS_PER_BAR)
-    steps = np.clip(scale * (math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own), -LARGEST_STEP, LARGEST_STEP)
+    ordinary = volatility / math.sqrt(STEPS_PER_BAR)
+    steps = ordinary * wildness * (math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own)
+    steps = np.clip(steps, -LARGEST_STEP * ordinary, LARGEST_STEP * ordinary)
     path = np.asarray(np.cumprod(1 + steps, axis=1), dtype=np.float64)
     last = path[:, -1]
     return Legs(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.controls.markets import (
     MONEY_TRADED,
+    USUAL_VOLATILITY,
     AssetClass,
     Legs,
     PlantedTrends,
@@ -74,6 +75,12 @@ def test_planted_trends_drift_as_their_direction_says() -> None:
     assert returns[rising].std() == pytest.approx(TRENDS.noise, rel=0.01)
     assert np.mean(rising[1:] != rising[:-1]) == pytest.approx(TRENDS.turn, rel=0.05)
     assert rising.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_no_bar_of_a_random_walk_of_stocks_passes_for_an_unadjusted_split() -> None:
+    walk = random_walk(200_000, 2, USUAL_VOLATILITY["stock"], np.random.default_rng(4))
+    assert np.abs(np.log1p(walk.body)).max() < 0.9 * np.log(3 / 2), "where the checks of quality begin to see a split of 3:2"
+    assert walk.body.std() == pytest.approx(USUAL_VOLATILITY["stock"], rel=0.15)
 
 
 def test_the_next_return_of_a_random_walk_has_mean_zero_whatever_came_before() -> None:
