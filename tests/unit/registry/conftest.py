@@ -15,9 +15,17 @@ def tracking_uri(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def registry(tracking_uri, tmp_path_factory):
-    """A registry that exports each sample policy once: the export takes seconds and has tests of its own."""
-    exported = tmp_path_factory.mktemp("exported")
+def exported(tmp_path_factory):
+    """Where every sample policy is exported to once."""
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="module")
+def registry(tracking_uri, exported):
+    """A registry that exports each sample policy once: the export takes seconds and has tests of its own.
+
+    Others' tests export policies of their own, so the shortcut ends with the module.
+    """
     export = models.export_onnx
 
     def export_once(policy, manifest, path):

@@ -14,11 +14,12 @@ from torch import Tensor
 from tests.unit.simulation.market_paths import MarketPath, act_from_table, make_panel, make_rules, random_path, random_rules
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
+from toto_ops.features.state import RETURN_LAGS
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.episodes import Episodes
 from toto_ops.simulation.market_tensors import MarketTensors
 from toto_ops.simulation.observation import Observation
-from toto_ops.simulation.rewards import RewardConfig
+from toto_ops.simulation.rewards import RewardConfig, diversification
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.simulation.simulator import LEAST_WORTH, MarketSimulator, Transition
 
@@ -132,6 +133,17 @@ class TestRewards:
         ruin = market.advance(twice)
         assert ruin.terminated
         assert ruin.reward.item() == pytest.approx(np.log(LEAST_WORTH))
+
+    def test_diversification_is_of_the_weights_held_and_the_returns_up_to_the_close_of_their_bar(self) -> None:
+        rng = np.random.default_rng(5)
+        panel = steady_panel(assets=3)
+        panel.features[:] = 0.02 * rng.standard_normal(panel.features.shape)
+        market = simulator(panel, reward=RewardConfig(log_return=0.0, diversification=1.0))
+        market.reset()
+        transition = market.advance(torch.tensor([[0.2, 0.1, 0.3]], dtype=torch.float64))
+        row = int(market.accounts.row)
+        window = torch.from_numpy(panel.features[row : row + 1, :, :RETURN_LAGS]).double()
+        torch.testing.assert_close(transition.reward, diversification(transition.result.weights, window))
 
     def test_rewards_are_differentiable_through_several_steps(self) -> None:
         panel = steady_panel(assets=3)

@@ -21,8 +21,9 @@ from toto_ops.evaluation.backtests.cross_validation import (
 )
 from toto_ops.evaluation.backtests.proving import FoldPolicy, Proving, caveats_of, prove
 from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
-from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
+from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, Estimate
 from toto_ops.features.moments import to_aware
+from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.observation import Action, decide
@@ -59,10 +60,13 @@ class Buyer(Policy):
         return tuple(decide(action, strength, probabilities, mask, w_max=RULES.w_max, may_short=False))
 
 
-def proven_by(scheme: Scheme, *, knows_until: datetime | None = None) -> list[FoldPolicy]:
+GROUND = Ground(PANEL.close_time, SPLITS, CONFIG)
+
+
+def proven_by(scheme: Scheme, ground: Ground = GROUND, *, knows_until: datetime | None = None) -> list[FoldPolicy]:
     """One policy per fold, each of another strength, knowing what its fold was trained on unless told otherwise."""
     policies = []
-    for fold in scheme.split(Ground(PANEL.close_time, SPLITS, CONFIG)):
+    for fold in scheme.split(ground):
         policy = Buyer(0.2 + 0.1 * fold.number)
         manifest = PolicyManifest(
             kind=Buyer.kind,
@@ -94,6 +98,32 @@ def test_a_walk_forward_path_is_its_blocks_one_after_the_other():
     assert [block.fold for block in blocks] == [0, 1, 2]
     for block, result in zip(blocks, alone, strict=True):
         assert block.performance.total_return.value == pytest.approx(result.total_return)
+
+
+def test_blocks_and_paths_of_joined_markets_have_the_years_of_their_own_bars():
+    """A market that opens twice a day at first and once a day later: one figure for all would flatter what came later."""
+    hours = np.cumsum(np.where(np.arange(PANEL.rows) < 200, 12, 24)) * np.timedelta64(1, "h")
+    panel = replace(PANEL, open_time=PANEL.open_time[0] + hours, close_time=PANEL.open_time[0] + hours + np.timedelta64(6, "h"))
+    splits = make_splits(panel.close_time, CONFIG)
+    known = panel.between(None, splits.validation.until)
+    multi = load_universes(Settings()).universe("multi")
+    policies = proven_by(FORWARD, Ground(panel.close_time, splits, CONFIG))
+    (blocks, (path,)), (daily, (daily_path,)) = (
+        prove(Proving(universe, known, RULES, PROVING.bootstrap), policies, FORWARD) for universe in (multi, COINS)
+    )
+
+    def years_of(figure: Estimate, of_365_rows: Estimate) -> float:
+        """Rows of a year by which a volatility was annualised."""
+        assert figure.value is not None
+        assert of_365_rows.value is not None
+        return 365.0 * (figure.value / of_365_rows.value) ** 2
+
+    found = [years_of(one.performance.volatility, other.performance.volatility) for one, other in zip(blocks, daily, strict=True)]
+    spans = [known.between(block.span.after, block.span.until).open_time for block in blocks]
+    assert found == pytest.approx([rows_per_year(multi, opens) for opens in spans])
+    assert max(found) > 1.05 * min(found), "the case would prove nothing were all blocks alike"
+    years = sum(block.bars / rows for block, rows in zip(blocks, found, strict=True))
+    assert years_of(path.figures.volatility, daily_path.figures.volatility) == pytest.approx(sum(b.bars for b in blocks) / years)
 
 
 def test_combinatorial_paths_cover_the_same_bars_with_different_policies():

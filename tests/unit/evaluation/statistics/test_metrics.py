@@ -20,6 +20,13 @@ def test_sharpe_ratio_of_a_hand_computed_example():
     assert metrics.sharpe_ratio(RETURNS, 252) == pytest.approx(0.01 / np.sqrt(0.0134 / 3) * np.sqrt(252))
 
 
+def test_resamples_that_stand_still_count_as_cash_and_a_sample_that_does_has_no_ratio():
+    drawn = np.array([1.5, np.nan, 2.0])
+    assert metrics.with_still_draws(drawn).tolist() == [1.5, 0.0, 2.0]
+    assert np.isnan(metrics.with_still_draws(np.array([np.nan, np.nan, 2.0]))[0])
+    assert np.isnan(drawn[1]), "what was given stays as it was"
+
+
 def test_volatility_of_a_hand_computed_example():
     assert metrics.volatility(RETURNS, 365) == pytest.approx(np.sqrt(0.0134 / 3 * 365))
 
