@@ -29,13 +29,13 @@ from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.training.ledger import Trial
-from toto_ops.training.splits import Span, Splits
 from toto_ops.universes import load_universes
 
 SYMBOLS, BARS, CANDIDATES, DRAWS = 20, 2_700, 5, 1_000

@@ -24,8 +24,8 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import CsvSource, Membership, Universe
 
 if TYPE_CHECKING:
+    from toto_ops.learning.splits import Splits
     from toto_ops.pipeline.backtest_request import BacktestRequest
-    from toto_ops.training.splits import Splits
 
 PROCESSED = "processed"
 """Namespace of everything processed for backtests alone."""
@@ -169,7 +169,7 @@ def _workshop(project: Project, folder: Path) -> Project:
 
 
 def _splits(project: Project, universe: Universe, view: MarketView) -> Splits:
-    from toto_ops.training.splits import make_splits
+    from toto_ops.learning.splits import make_splits
 
     served = read_market(project.store, universe.name) if is_published(project.store, universe.name) else view
     close_time = served.panel.close_time

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from toto_ops.evaluation.backtests.subject import Subject
     from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
     from toto_ops.features.panel import Panel
+    from toto_ops.learning.splits import Span
     from toto_ops.simulation.rules import TradingRules
-    from toto_ops.training.splits import Span
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.features.panel_columns import panel_of_symbols
+from toto_ops.learning.splits import Span
 from toto_ops.pipeline.backtest_request import BacktestRequest
-from toto_ops.training.splits import Span
 
 if TYPE_CHECKING:
     from toto_ops.features.panel import Panel

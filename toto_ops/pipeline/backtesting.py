@@ -125,8 +125,8 @@ def _logged_look(project: Project, settled: SettledBacktest, ledger: TrialLedger
     All bars are written down, since what is train for this universe may be test for another one that holds the same market.
     The same backtest of the same data is the same look, however often it is repeated: it shows nothing new.
     """
+    from toto_ops.learning.splits import Span
     from toto_ops.training.ledger import Opening
-    from toto_ops.training.splits import Span
 
     asked, test = settled.span, settled.market.splits.test
     data = settled.market.view.snapshot.data_hash

@@ -26,9 +26,9 @@ from toto_ops.universes import Universe
 if TYPE_CHECKING:
     from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.features.panel import Panel
+    from toto_ops.learning.splits import Splits
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.training.ledger import TrialLedger
-    from toto_ops.training.splits import Splits
 
 FALLBACK_LINE = "fallback"
 

@@ -12,8 +12,8 @@ from toto_ops.pipeline.project import Project
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
+    from toto_ops.learning.splits import Span
     from toto_ops.training.ledger import Opening
-    from toto_ops.training.splits import Span
 
 
 def looks_at(project: Project, universe: Universe, span: Span) -> tuple[Opening, ...]:

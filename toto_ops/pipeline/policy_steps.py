@@ -19,9 +19,9 @@ from toto_ops.training.lines import line as line_named
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
+    from toto_ops.learning.splits import Splits
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.training.line import Line, TrainedPolicy, TrainingInputs
-    from toto_ops.training.splits import Splits
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def splits_of(project: Project, retraining: Retraining, universe: Universe) -> S
     By share of the span, unless `training.yaml` gives explicit windows or the source keeps its test bars in a folder of
     their own; then train and validation share what comes before, in their configured proportion.
     """
-    from toto_ops.training.splits import make_splits
+    from toto_ops.learning.splits import make_splits
 
     panel, _ = panel_of(retraining)
     boundary = snapshot_of(project, retraining, universe).train_folders_until
@@ -90,10 +90,10 @@ def training_inputs(
     project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str
 ) -> TrainingInputs:
     """What the trainer of a line may read: nothing later than the validation span."""
+    from toto_ops.learning.splits import Span
     from toto_ops.simulation.rules import TradingRules
     from toto_ops.training.ledger import TrialLedger
     from toto_ops.training.line import TrainingInputs
-    from toto_ops.training.splits import Span
 
     panel, _ = panel_of(retraining)
     splits = splits_of(project, retraining, universe)

@@ -16,8 +16,8 @@ from toto_ops.universes import Universe, UniverseFile, load_universes
 if TYPE_CHECKING:
     from toto_ops.analysts.strategy import StrategyConfig
     from toto_ops.evaluation.judgement.gates import GateConfig
+    from toto_ops.learning.splits import SplitConfig
     from toto_ops.registry.models import ModelRegistry
-    from toto_ops.training.splits import SplitConfig
     from toto_ops.training.training_config import TrainingConfig
 
 

@@ -23,13 +23,13 @@ from toto_ops.evaluation.baselines.price_history import PRESENT_FOR
 from toto_ops.evaluation.statistics.metrics import sharpe_ratio
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel_columns import panel_of_symbols
+from toto_ops.learning.splits import Splits
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.observation import Decision, Observation
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.hashing import value_hash
 from toto_ops.training.ledger import Trial, TrialLedger
-from toto_ops.training.splits import Splits
 
 if TYPE_CHECKING:
     from toto_ops.evaluation.backtests.subject import Subject

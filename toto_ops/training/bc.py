@@ -9,19 +9,20 @@ import torch
 
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.features.moments import to_aware, to_utc64
+from toto_ops.learning.reproducible import reproducible
+from toto_ops.learning.seeds import seeded
+from toto_ops.learning.splits import Span
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.policies.contract import PolicyManifest
 from toto_ops.simulation.backtest import run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.storage.hashing import value_hash
 from toto_ops.training.bc_config import BehaviourCloningConfig
-from toto_ops.training.bc_fit import Fit, Lesson, Samples, fit, seeded
+from toto_ops.training.bc_fit import Fit, Lesson, Samples, fit
 from toto_ops.training.imitation import measure_imitation
 from toto_ops.training.ledger import Trial
 from toto_ops.training.line import TrainedPolicy, TrainingInputs
 from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.reproducible import reproducible
-from toto_ops.training.splits import Span
 
 NAME = "bc"
 

@@ -24,10 +24,10 @@ from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span, SplitConfig, Splits, make_splits
 from toto_ops.storage.hashing import value_hash
 from toto_ops.training.line import TrainingInputs
 from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.splits import Span, SplitConfig, Splits, make_splits
 
 Times = NDArray[np.datetime64]
 

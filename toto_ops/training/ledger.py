@@ -15,9 +15,9 @@ from pydantic import AwareDatetime, Field, ValidationError, field_validator, mod
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.store import ArtefactStore
-from toto_ops.training.splits import Span, Splits
 
 TRIALS = "trials"
 OPENINGS = "openings"

@@ -14,11 +14,11 @@ from toto_ops.configuration import StrictModel
 
 if TYPE_CHECKING:  # The asset graph is built from the list of lines: that must not wait for torch.
     from toto_ops.features.panel import Panel
+    from toto_ops.learning.splits import Splits
     from toto_ops.policies.contract import Policy, PolicyManifest
     from toto_ops.simulation.rules import TradingRules
     from toto_ops.training.ledger import TrialLedger
     from toto_ops.training.offline_dataset import OfflineDataset
-    from toto_ops.training.splits import Splits
 
 
 class LineConfig(StrictModel):

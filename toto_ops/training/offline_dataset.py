@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.state import STATE_FEATURES, STATE_SCHEMA
+from toto_ops.learning.splits import Span
 from toto_ops.simulation.observation import Action
-from toto_ops.training.splits import Span
 
 SCHEMA_VERSION = 1
 

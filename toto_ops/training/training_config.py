@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import Field, SerializeAsAny, create_model, field_validator
 
 from toto_ops.configuration import StrictModel, VersionedModel, read_config
+from toto_ops.learning.splits import SplitConfig
 from toto_ops.training.line import ConfigT, Line
 from toto_ops.training.lines import LINES
-from toto_ops.training.splits import SplitConfig
 
 _FIELDS: dict[str, Any] = {entry.name: (entry.config, Field(default_factory=entry.config)) for entry in LINES}
 _Sections = create_model("_Sections", __base__=StrictModel, **_FIELDS)

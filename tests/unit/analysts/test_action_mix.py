@@ -13,13 +13,13 @@ from toto_ops.configuration import Settings
 from toto_ops.features.compute import FeatureConfig, compute_features
 from toto_ops.features.panel_builder import build_panel
 from toto_ops.features.state import ACCOUNT_FEATURES
+from toto_ops.learning.splits import SplitConfig, make_splits
 from toto_ops.market.calendars import with_bar_times
 from toto_ops.market.sources import open_source
 from toto_ops.market.universe_symbols import universe_symbols
 from toto_ops.simulation.observation import Action
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.training.offline_dataset import OfflineDataset, action_distribution
-from toto_ops.training.splits import SplitConfig, make_splits
 from toto_ops.universes import load_universes
 
 

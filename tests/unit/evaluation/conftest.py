@@ -13,10 +13,10 @@ from toto_ops.evaluation.judgement.judge import Circumstances, judge
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.learning.splits import SplitConfig, Splits, make_splits
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.observation import Action, decide
 from toto_ops.training.ledger import Trial
-from toto_ops.training.splits import SplitConfig, Splits, make_splits
 from toto_ops.universes import Universe
 
 START = datetime(2020, 1, 1, tzinfo=UTC)

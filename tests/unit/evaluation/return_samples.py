@@ -11,8 +11,8 @@ import numpy as np
 
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.training.ledger import Trial
-from toto_ops.training.splits import Span, Splits
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

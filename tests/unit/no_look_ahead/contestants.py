@@ -15,6 +15,7 @@ from toto_ops.analysts.strategy import load_strategy
 from toto_ops.configuration import Settings, StrictModel
 from toto_ops.evaluation.baselines.plans import baseline_entrants
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span, SplitConfig, make_splits
 from toto_ops.policies.contract import Policy
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
@@ -22,7 +23,6 @@ from toto_ops.storage.store import ArtefactStore
 from toto_ops.training.ledger import TrialLedger
 from toto_ops.training.line import Line, TrainedPolicy, TrainingInputs
 from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.splits import Span, SplitConfig, make_splits
 from toto_ops.universes import load_universes
 
 RULES = TradingRules.of(load_universes(Settings()).universe("crypto"))

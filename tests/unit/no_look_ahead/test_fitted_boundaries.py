@@ -21,6 +21,7 @@ from tests.unit.no_look_ahead.markets import real_market
 from tests.unit.pipeline.joining_samples import Coins
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span
 from toto_ops.market.sources import SAMPLE_FOLDER
 from toto_ops.pipeline import policy_steps
 from toto_ops.pipeline.feature_steps import make_features, make_panel
@@ -32,7 +33,6 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.training.line import Line, TrainedPolicy, TrainingInputs
 from toto_ops.training.lines import LINES
 from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.splits import Span
 from toto_ops.universes import Universe
 
 HUGE = 1e30

@@ -8,9 +8,9 @@ import pytest
 from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtest_span import MINIMUM_BARS, first_day_after, permitted_span, symbols_with_bars
-from toto_ops.training.splits import Span
 
 MIDNIGHTS = np.arange("2024-01-02", "2024-02-01", dtype="datetime64[D]").astype("datetime64[us]")
 """Closes of daily bars of a market that never closes: the first bar is that of 1 January."""

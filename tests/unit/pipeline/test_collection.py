@@ -10,6 +10,7 @@ import pytest
 from tests.unit.storage.aged_store import age, content
 from toto_ops.configuration import Settings
 from toto_ops.errors import BusyError, StorageError
+from toto_ops.learning.splits import Span
 from toto_ops.market.snapshot import Snapshot, SnapshotEntry, record_entry
 from toto_ops.monitoring.staleness import Fingerprint
 from toto_ops.pipeline.collection import carry_out, only_collection, plan_collection, plan_collections, report_of
@@ -21,7 +22,6 @@ from toto_ops.serving.market_view import publish_market
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import ArtefactRef
 from toto_ops.training.ledger import Opening, TrialLedger
-from toto_ops.training.splits import Span
 
 NOW = datetime.now(UTC)
 A_MONTH = Terms(moment=NOW, older_than=timedelta(days=30))

@@ -12,12 +12,12 @@ import pytest
 
 from toto_ops.configuration import Settings
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.market.snapshot import SnapshotEntry, record_entry
 from toto_ops.pipeline import evaluation_steps
 from toto_ops.pipeline.evaluation_steps import fallback_candidate
 from toto_ops.pipeline.project import Project
 from toto_ops.policies.contract import PolicyManifest
-from toto_ops.training.splits import Span, Splits
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

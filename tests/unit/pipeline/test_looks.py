@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from toto_ops.configuration import Settings
+from toto_ops.learning.splits import Span
 from toto_ops.pipeline.looks import looks_at, sharing_bars
 from toto_ops.pipeline.project import Project
 from toto_ops.training.ledger import Opening, TrialLedger
-from toto_ops.training.splits import Span
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

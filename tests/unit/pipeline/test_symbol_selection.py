@@ -15,6 +15,7 @@ from toto_ops.evaluation.backtests.subject import Subject
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_columns import panel_of_symbols
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.pipeline import symbol_selection
 from toto_ops.pipeline.symbol_selection import SelectionTask, SymbolSubsets, select_symbols
 from toto_ops.policies.cloned import ClonedPolicy
@@ -26,7 +27,6 @@ from toto_ops.simulation.observation_schema import MARKET
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.training.ledger import TrialLedger
-from toto_ops.training.splits import Span, Splits
 from toto_ops.universes import Costs, Universe
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE")

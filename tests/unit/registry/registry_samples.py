@@ -19,12 +19,12 @@ from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.overfitting_probability import OverfittingProbability
 from toto_ops.evaluation.statistics.performance import Performance
 from toto_ops.evaluation.statistics.significance import Significance
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.registry.history import incumbent
 from toto_ops.registry.models import Submission
 from toto_ops.registry.onnx_export import random_observation
 from toto_ops.simulation.observation import decide, state_vector
-from toto_ops.training.splits import Span, Splits
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 W_MAX = 0.2

@@ -14,9 +14,9 @@ import torch
 from tests.unit.storage.broken_disks import FULL, READ_ONLY, broken_disk, every_refusal, visible
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import ConfigError, StorageError
+from toto_ops.learning.checkpoints import load_checkpoint, save_checkpoint
 from toto_ops.storage.refusals import named_refusals, refusal
 from toto_ops.storage.store import ArtefactKey, ArtefactStore
-from toto_ops.training.checkpoints import load_checkpoint, save_checkpoint
 
 KEY = ArtefactKey("crypto", "features", "BTCUSD")
 DISKS = pytest.mark.parametrize(

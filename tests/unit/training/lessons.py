@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toto_ops.features.panel import Panel
 from toto_ops.features.state import ACCOUNT_FEATURES, ACCOUNT_SLICE, MARKET_FEATURES, STATE_FEATURES
+from toto_ops.learning.splits import SplitConfig, make_splits
 from toto_ops.simulation.observation import Action
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.store import ArtefactStore
@@ -17,7 +18,6 @@ from toto_ops.training.bc_config import BehaviourCloningConfig
 from toto_ops.training.ledger import TrialLedger
 from toto_ops.training.line import TrainingInputs
 from toto_ops.training.offline_dataset import OfflineDataset
-from toto_ops.training.splits import SplitConfig, make_splits
 
 UNIVERSE = "lessons"
 SYMBOLS = ("AAA", "BBB")

@@ -10,12 +10,15 @@ import torch
 
 from tests.unit.training.lessons import QUICK, RULES, make_dataset, make_panel, shuffled
 from toto_ops.errors import StorageError
+from toto_ops.learning import epochs
+from toto_ops.learning.checkpoints import load_checkpoint, save_checkpoint
+from toto_ops.learning.epochs import Progress
+from toto_ops.learning.reproducible import reproducible
+from toto_ops.learning.seeds import seeded
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.training import bc_fit
 from toto_ops.training.bc_config import BehaviourCloningConfig
-from toto_ops.training.bc_fit import Fit, Lesson, Progress, Samples, fit, seeded
-from toto_ops.training.checkpoints import load_checkpoint, save_checkpoint
-from toto_ops.training.reproducible import reproducible
+from toto_ops.training.bc_fit import EpochScores, Fit, Lesson, Samples, fit
 
 
 def lesson(config: BehaviourCloningConfig = QUICK, *, seed: int = 0, work: str = "w", nonsense: bool = False) -> Lesson:
@@ -59,7 +62,7 @@ def test_it_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
 
 def test_the_policy_it_returns_has_the_weights_of_the_best_epoch_and_draws_no_dropout(tmp_path: Path) -> None:
     trained = train(tmp_path, lesson())
-    stored = load_checkpoint(tmp_path / "best.safetensors", Progress)
+    stored = load_checkpoint(tmp_path / "best.safetensors", Progress[EpochScores])
     assert stored is not None
     assert stored[1].epochs == trained.progress.epochs[: trained.progress.best + 1]
     assert not trained.policy.training
@@ -95,7 +98,7 @@ def test_a_killed_training_ends_with_the_weights_it_would_have_had(
         save_checkpoint(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(bc_fit, "save_checkpoint", killing)
+        patched.setattr(epochs, "save_checkpoint", killing)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "killed", lesson())
     resumed = train(tmp_path / "killed", lesson())
@@ -128,7 +131,7 @@ def test_a_damaged_checkpoint_stops_the_training(tmp_path: Path) -> None:
 
 def test_a_best_checkpoint_of_a_slower_twin_is_not_taken_for_the_best(tmp_path: Path) -> None:
     trained = train(tmp_path, lesson())
-    stored = load_checkpoint(tmp_path / "best.safetensors", Progress)
+    stored = load_checkpoint(tmp_path / "best.safetensors", Progress[EpochScores])
     assert stored is not None
     assert trained.progress.best > 0
     early = stored[1].model_copy(update={"epochs": stored[1].epochs[:1]})

@@ -19,9 +19,9 @@ from tests.unit.training.lessons import QUICK, make_inputs, make_panel
 from toto_ops.configuration import parse_config
 from toto_ops.errors import ConfigError, InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
+from toto_ops.learning.splits import Span, SplitConfig, make_splits
 from toto_ops.training.bc import train_behaviour_cloning
 from toto_ops.training.cross_validation import CombinatorialPurged, CrossValidationConfig, Fold, Ground, WalkForward, fold_inputs
-from toto_ops.training.splits import Span, SplitConfig, make_splits
 
 CLOSES = make_panel(700).close_time
 APART = SplitConfig(horizon_bars=2, embargo_bars=5)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from toto_ops.errors import StorageError
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.storage.store import ArtefactStore
 from toto_ops.training.ledger import Opening, Trial, TrialLedger
-from toto_ops.training.splits import Span, Splits
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

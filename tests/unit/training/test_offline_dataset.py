@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.features.state import STATE_FEATURES
+from toto_ops.learning.splits import Span
 from toto_ops.simulation.observation import Action
 from toto_ops.training.offline_dataset import OfflineDataset, action_distribution
-from toto_ops.training.splits import Span
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from toto_ops.errors import StorageError
 from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.paired import PairedDifference
 from toto_ops.evaluation.statistics.performance import Performance
+from toto_ops.learning.splits import Span
 from toto_ops.training.cross_validation import Fold, Scheme
-from toto_ops.training.splits import Span
 
 CROSS_VALIDATION_FILE = "cross_validation.json"
 

@@ -11,7 +11,7 @@ from toto_ops.evaluation.findings.documents import Curve, StressResult, SymbolTr
 from toto_ops.evaluation.statistics.paired import PairedDifference
 from toto_ops.evaluation.statistics.performance import Performance
 from toto_ops.evaluation.statistics.significance import Significance
-from toto_ops.training.splits import Span
+from toto_ops.learning.splits import Span
 
 
 class SubjectIdentity(StrictModel):

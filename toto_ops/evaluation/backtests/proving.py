@@ -19,13 +19,13 @@ from toto_ops.evaluation.statistics.paired import paired_differences
 from toto_ops.evaluation.statistics.performance import measure_all
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.training.cross_validation import Block, Fold, Scheme
-from toto_ops.training.splits import Span
 from toto_ops.universes import Universe
 
 FUTURE_KNOWN = (

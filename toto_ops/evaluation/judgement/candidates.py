@@ -13,12 +13,12 @@ from toto_ops.errors import InsufficientDataError, LookAheadError
 from toto_ops.evaluation.statistics.metrics import sharpe_ratio
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Splits
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
-from toto_ops.training.splits import Splits
 from toto_ops.universes import Universe
 
 

@@ -15,11 +15,11 @@ from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.evaluation.statistics.metrics import volatility
 from toto_ops.evaluation.statistics.performance import Performance, measure_all
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span
 from toto_ops.policies.contract import Policy
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.entrants import Entrant
 from toto_ops.simulation.rules import TradingRules
-from toto_ops.training.splits import Span
 
 VOLATILITY_MATCHED = "volatility-matched equal weight"
 

@@ -33,7 +33,7 @@ from toto_ops.evaluation.statistics.overfitting_probability import OverfittingPr
 from toto_ops.evaluation.statistics.paired import PairedDifference
 from toto_ops.evaluation.statistics.performance import Performance
 from toto_ops.evaluation.statistics.significance import Significance
-from toto_ops.training.splits import Splits
+from toto_ops.learning.splits import Splits
 
 EVIDENCE_FILE = "evidence.json"
 

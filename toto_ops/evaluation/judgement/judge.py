@@ -46,12 +46,12 @@ from toto_ops.evaluation.statistics.performance import Performance
 from toto_ops.evaluation.statistics.significance import SharpeSample, Significance, probabilistic_sharpe, significance_of
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import Span, Splits
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.simulation.backtest import BacktestResult, run_backtests
 from toto_ops.simulation.rules import TradingRules
 from toto_ops.storage.hashing import value_hash
 from toto_ops.training.ledger import Trial
-from toto_ops.training.splits import Span, Splits
 from toto_ops.universes import Universe
 
 

@@ -23,12 +23,12 @@ from toto_ops.evaluation.backtests.proving import FoldPolicy, Proving, caveats_o
 from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, Estimate
 from toto_ops.features.moments import to_aware
+from toto_ops.learning.splits import SplitConfig, make_splits
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.backtest import backtest
 from toto_ops.simulation.observation import Action, decide
 from toto_ops.training.cross_validation import CombinatorialPurged, Ground, Scheme, WalkForward
-from toto_ops.training.splits import SplitConfig, make_splits
 from toto_ops.universes import load_universes
 
 PANEL = panel_of_returns(np.random.default_rng(12).normal(0.001, 0.01, (420, 2)))

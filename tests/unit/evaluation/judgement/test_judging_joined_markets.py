@@ -13,10 +13,10 @@ from toto_ops.evaluation.judgement.judge import Circumstances, judge
 from toto_ops.evaluation.statistics.significance import significance_of
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.learning.splits import SplitConfig, Splits, make_splits
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.simulation.backtest import run_backtests
 from toto_ops.simulation.rules import TradingRules
-from toto_ops.training.splits import SplitConfig, Splits, make_splits
 from toto_ops.universes import load_universes
 
 MULTI = load_universes(Settings()).universe("multi")

@@ -19,8 +19,8 @@ from toto_ops.evaluation.statistics.bootstrap import Estimate
 from toto_ops.evaluation.statistics.paired import PairedDifference
 from toto_ops.evaluation.statistics.performance import Performance
 from toto_ops.evaluation.statistics.significance import significance_of
+from toto_ops.learning.splits import Span
 from toto_ops.simulation.backtest import BacktestResult
-from toto_ops.training.splits import Span
 
 START = datetime(2024, 1, 30, tzinfo=UTC)
 DAYS = 5

@@ -12,7 +12,7 @@ from toto_ops.evaluation.reports.backtest_page import SHOWN_TRADES, render_page
 from toto_ops.evaluation.reports.backtest_tables import overview, trades_csv
 from toto_ops.evaluation.reports.backtest_text import render_text
 from toto_ops.evaluation.statistics.bootstrap import Estimate
-from toto_ops.training.splits import Span
+from toto_ops.learning.splits import Span
 
 
 def test_months_compound_and_a_return_belongs_to_the_open_that_earned_it() -> None:

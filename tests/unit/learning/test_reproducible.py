@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from toto_ops.training.reproducible import reproducible
+from toto_ops.learning.reproducible import reproducible
 
 
 def test_random_numbers_and_threads_are_as_before() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from toto_ops.errors import InsufficientDataError
-from toto_ops.training.splits import Span, SplitConfig, Splits, make_splits
+from toto_ops.learning.splits import Span, SplitConfig, Splits, make_splits
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 

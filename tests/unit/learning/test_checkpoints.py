@@ -11,7 +11,7 @@ import torch
 
 from toto_ops.configuration import StrictModel
 from toto_ops.errors import StorageError
-from toto_ops.training.checkpoints import (
+from toto_ops.learning.checkpoints import (
     load_checkpoint,
     model_tensors,
     restore_training,
