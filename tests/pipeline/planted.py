@@ -51,7 +51,7 @@ def write_config(folder: Path, bars: Path, **changes: object) -> Path:
     """A configuration folder whose only universe, `planted`, reads `bars`; the rest is as shipped."""
     folder.mkdir(parents=True, exist_ok=True)
     shipped = PROJECT_ROOT / "deploy" / "config"
-    for name in ("strategy.yaml", "gates.yaml"):
+    for name in ("strategy.yaml", "gates.yaml", "forecasting.yaml"):
         (folder / name).write_text((shipped / name).read_text())
     training = yaml.safe_load((shipped / "training.yaml").read_text())
     training["lines"]["bc"]["seeds"] = [0]

@@ -16,6 +16,7 @@ from toto_ops.universes import Universe, UniverseFile, load_universes
 if TYPE_CHECKING:
     from toto_ops.analysts.strategy import StrategyConfig
     from toto_ops.evaluation.judgement.gates import GateConfig
+    from toto_ops.forecasting.config import ForecastingConfig
     from toto_ops.learning.splits import SplitConfig
     from toto_ops.registry.models import ModelRegistry
     from toto_ops.training.training_config import TrainingConfig
@@ -63,6 +64,12 @@ class Project:
 
         return load_training(self.settings.config_dir)
 
+    @cached_property
+    def forecasting(self) -> ForecastingConfig:
+        from toto_ops.forecasting.config import load_forecasting
+
+        return load_forecasting(self.settings.config_dir)
+
     def split_settings(self, universe: Universe) -> SplitConfig:
         """How the spans of a universe are cut, in rows of its panel."""
         return self.training.splits.on_grid(rows_per_bar(universe))
@@ -82,5 +89,11 @@ class Project:
     def config_hash(self, universe: Universe) -> str:
         """Hash of every setting that influences what a retraining of this universe makes."""
         return value_hash(
-            {"universe": universe, "strategy": self.strategy, "training": self.training, "gates": self.gates(universe)}
+            {
+                "universe": universe,
+                "strategy": self.strategy,
+                "training": self.training,
+                "forecasting": self.forecasting,
+                "gates": self.gates(universe),
+            }
         )

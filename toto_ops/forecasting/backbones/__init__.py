@@ -1,0 +1,1 @@
+"""One interface, four backbones: Toto, Chronos, the project's own transformer, and statistics without weights."""

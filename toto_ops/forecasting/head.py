@@ -1,0 +1,63 @@
+"""The quantile head: from the state of a bar to the distribution of what its next bars come to."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from toto_ops.forecasting.quantiles import LEVELS, MEDIAN, NORMAL_QUANTILES
+from toto_ops.forecasting.series import VARIATES
+
+
+class QuantileHead(nn.Module):
+    """States `[..., D]` to quantiles `[..., V, H, Q]` of `CausalScale.targets`, never crossing.
+
+    Untrained it says what a random walk with the latest volatility would: quantiles of the standard normal distribution in
+    the scale of the bar. Training is what it knows beyond that.
+
+    Parameters
+    ----------
+    width
+        `D` of the states.
+    hidden
+        Width of the one hidden layer.
+    horizon
+        Bars it looks ahead, `H`.
+    """
+
+    def __init__(self, width: int, hidden: int, horizon: int) -> None:
+        super().__init__()
+        self.horizon = horizon
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, len(VARIATES) * horizon * len(LEVELS))
+        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():
+            self.out.bias.copy_(_random_walk().repeat(len(VARIATES) * horizon))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.quantiles(self.out(self.features(states)))
+
+    def features(self, states: Tensor) -> Tensor:
+        """The hidden layer, `[..., hidden]`: what specialists adapt on their way in and out of it."""
+        return F.gelu(self.hidden(self.norm(states)))
+
+    def quantiles(self, outputs: Tensor) -> Tensor:
+        """The outputs of the last layer, `[..., V * H * Q]`, as quantiles: a median, and steps away from it."""
+        outputs = outputs.reshape(*outputs.shape[:-1], len(VARIATES), self.horizon, len(LEVELS))
+        median = outputs[..., MEDIAN : MEDIAN + 1]
+        below = F.softplus(outputs[..., :MEDIAN])
+        above = F.softplus(outputs[..., MEDIAN + 1 :])
+        # Steps down are summed from the median outwards.
+        return torch.cat((median - below.flip(-1).cumsum(-1).flip(-1), median, median + above.cumsum(-1)), dim=-1)
+
+
+def _random_walk() -> Tensor:
+    """`[Q]` outputs whose quantiles are those of the standard normal distribution."""
+    steps = [abs(later - earlier) for earlier, later in pairwise(NORMAL_QUANTILES)]
+    inverse_softplus = [math.log(math.expm1(step)) for step in steps]
+    return torch.tensor([*inverse_softplus[:MEDIAN], 0.0, *inverse_softplus[MEDIAN:]])
