@@ -20,7 +20,11 @@ def evaluation_assets(universe: Universe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         key=key,
-        deps=[asset_key(universe, "panel"), *(asset_key(universe, f"{line.name}_policy") for line in LINES)],
+        deps=[
+            asset_key(universe, "panel"),
+            asset_key(universe, "forecast_evaluation"),
+            *(asset_key(universe, f"{line.name}_policy") for line in LINES),
+        ],
         group_name=GROUP,
         kinds={"torch", "html"},
         owners=["team:toto-ops"],

@@ -11,7 +11,7 @@ from toto_ops.universes import Universe
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-INGESTED_ASSETS = ("bars", "features", "panel", "served_market")
+INGESTED_ASSETS = ("bars", "features", "panel", "served_market", "served_embeddings")
 
 
 def retrain_job_name(universe: Universe) -> str:

@@ -12,7 +12,7 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 GROUP = "policies"
-PARTITIONED = {"offline_dataset"}
+PARTITIONED = {"offline_dataset", "embeddings"}
 
 
 def policy_assets(universe: Universe) -> list[dg.AssetsDefinition]:

@@ -9,6 +9,7 @@ from assets.backtest_jobs import backtest_job
 from assets.control_jobs import controls_job
 from assets.cross_validation_jobs import cross_validation_job
 from assets.evaluation import evaluation_assets
+from assets.forecasting import forecasting_assets
 from assets.jobs import add_symbols_job, ingest_job, retrain_job
 from assets.market import market_assets
 from assets.offline import offline_assets
@@ -52,6 +53,7 @@ def universe_assets(universe: Universe) -> list[dg.AssetsDefinition | dg.AssetCh
     """The whole asset graph of one universe."""
     return [
         *market_assets(universe),
+        *forecasting_assets(universe),
         *offline_assets(universe),
         *policy_assets(universe),
         *evaluation_assets(universe),

@@ -58,6 +58,10 @@ class InsufficientDataError(TotoOpsError):
     """Too few bars, symbols or decisions to do what was asked."""
 
 
+class BackboneUnavailableError(TotoOpsError):
+    """A forecasting backbone cannot be used here; another one of the preference list may serve."""
+
+
 class LookAheadError(TotoOpsError):
     """Something would have read information from after the moment it claims to stand at."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from tests.pipeline.brief_forecasting import write_brief_forecasting
 from toto_ops.configuration import PROJECT_ROOT
 
 SYMBOLS = ("ALPHA", "BETA", "GAMMA", "DELTA")
@@ -51,8 +52,9 @@ def write_config(folder: Path, bars: Path, **changes: object) -> Path:
     """A configuration folder whose only universe, `planted`, reads `bars`; the rest is as shipped."""
     folder.mkdir(parents=True, exist_ok=True)
     shipped = PROJECT_ROOT / "deploy" / "config"
-    for name in ("strategy.yaml", "gates.yaml", "forecasting.yaml"):
+    for name in ("strategy.yaml", "gates.yaml"):
         (folder / name).write_text((shipped / name).read_text())
+    write_brief_forecasting(folder)
     training = yaml.safe_load((shipped / "training.yaml").read_text())
     training["lines"]["bc"]["seeds"] = [0]
     (folder / "training.yaml").write_text(yaml.safe_dump(training))

@@ -21,6 +21,7 @@ import pytest
 import requests
 import yaml
 
+from tests.pipeline.brief_forecasting import write_brief_forecasting
 from tests.pipeline.conftest import Workbench
 from toto_ops.configuration import PROJECT_ROOT, Settings
 from toto_ops.evaluation.judgement.evidence import Evidence
@@ -86,6 +87,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, shipped = tmp_path_factory.mktemp("config"), PROJECT_ROOT / "deploy" / "config"
     for name in ("strategy.yaml", "gates.yaml"):
         (folder / name).write_text((shipped / name).read_text())
+    write_brief_forecasting(folder, preference=("market", "statistical"))
     training = yaml.safe_load((shipped / "training.yaml").read_text())
     training["lines"]["bc"] |= {"seeds": [0], "epochs": 4}
     (folder / "training.yaml").write_text(yaml.safe_dump(training))

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from tests.pipeline.brief_forecasting import write_brief_forecasting
 from tests.pipeline.conftest import Workbench
 from toto_ops.configuration import PROJECT_ROOT
 from toto_ops.features.state import ACCOUNT_FEATURES
@@ -23,6 +24,7 @@ def config(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("strategy.yaml", "gates.yaml"):
         (folder / name).write_text((shipped / name).read_text())
+    write_brief_forecasting(folder, preference=("market", "statistical"))
     training = yaml.safe_load((shipped / "training.yaml").read_text())
     training["lines"]["bc"] |= {"seeds": [0], "epochs": 4}
     (folder / "training.yaml").write_text(yaml.safe_dump(training))

@@ -11,6 +11,9 @@ from toto_ops.cli import (
     controls,
     cross_validate,
     data,
+    export,
+    forecast,
+    forecasters,
     predict,
     registry,
     retrain,
@@ -27,6 +30,8 @@ app = typer.Typer(
 )
 app.command("retrain")(retrain.retrain)
 app.command("backfill")(backfill.backfill)
+app.command("forecast")(forecast.forecast)
+app.command("forecasters")(forecasters.forecasters)
 app.command("predict")(predict.predict)
 app.command("backtest")(backtest.backtest)
 app.command("controls")(controls.controls)
@@ -34,6 +39,7 @@ app.command("cross-validate")(cross_validate.cross_validate)
 app.command("status")(status.status)
 app.add_typer(symbols.app, name="symbols")
 app.add_typer(data.app, name="data")
+app.add_typer(export.app, name="export")
 app.add_typer(registry.app, name="registry")
 app.add_typer(admin.app, name="admin")
 app.command("dev")(servers.dev)

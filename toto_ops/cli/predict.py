@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from toto_ops.cli.console import OUT, AsJson, as_utc, errors_shown, print_json
-
-if TYPE_CHECKING:
-    from toto_ops.pipeline.project import Project
-    from toto_ops.universes import Universe
 
 
 def _finite(value: float | None) -> float | None:
@@ -34,12 +30,13 @@ def predict(
     """Ask the incumbent, through ONNX Runtime, and say until when the answer holds."""
     from toto_ops.configuration import Settings
     from toto_ops.pipeline.project import Project
+    from toto_ops.pipeline.symbol_lookup import universe_of
     from toto_ops.serving.account import AccountQuery
     from toto_ops.serving.predict import Predictor
 
     with errors_shown(as_json=as_json):
         project = Project(Settings())
-        chosen = project.universe(universe) if universe else _universe_of(project, symbol)
+        chosen = universe_of(project, symbol, universe)
         account = AccountQuery(position=position, leverage=leverage, cash=cash, days_since_trade=days_since_trade)
         answer = Predictor.open(chosen, project.store, project.registry).predict(symbol, as_utc(at), account)
     if as_json:
@@ -57,26 +54,3 @@ def predict(
     OUT.print(f"answered by {source}: {answer.model} version {answer.version}", highlight=False)
     for warning in answer.warnings:
         OUT.print(f"[yellow]warning:[/] {warning}", highlight=False)
-
-
-def _universe_of(project: Project, symbol: str) -> Universe:
-    from toto_ops.errors import SymbolNameError
-    from toto_ops.market.sources import open_source
-    from toto_ops.market.universe_symbols import universe_symbols
-    from toto_ops.serving.market_view import served_symbols
-    from toto_ops.universes import checked_symbol
-
-    name = checked_symbol(symbol)
-    universes = project.universes.universes.values()
-    holders = [one for one in universes if name in served_symbols(project.store, one.name)]
-    if not holders:  # known, and not served yet: what is missing is then said by whoever is asked to serve it
-        holders = [one for one in universes if name in universe_symbols(one, open_source(one))]
-    # A combined universe has its symbols from others, which answer for them unless it is asked for by name.
-    holders = [one for one in holders if not one.parts] or holders
-    if len(holders) == 1:
-        return holders[0]
-    if holders:
-        raise SymbolNameError(f"{name} is in {', '.join(one.name for one in holders)}", remedy="say which with --universe")
-    raise SymbolNameError(
-        f"no universe has {name}", remedy="add its file to the source of a universe, and list it where the universe lists symbols"
-    )

@@ -8,7 +8,7 @@ a day of a market that never closes spans the row in which a stock exchange open
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_utc64
+
+
+def _no_columns() -> NDArray[np.float32]:
+    return np.zeros((0, 0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Panel:
         unknown.
     parts
         `A` names of the universes the symbols come from, in a combined universe; else none.
+    forecast_names
+        `Q` names in the order of the last axis of `forecast`.
+    forecast, embedding
+        `[T, A, Q]` and `[T, A, D]` float32, known at `close_time[t]`: what a forecaster says of the symbol; 0 where masked,
+        without columns until it is attached (`panel_with_forecasts`). They are no part of a stored panel.
     """
 
     symbols: tuple[str, ...]
@@ -72,6 +81,9 @@ class Panel:
     volatility: NDArray[np.float64]
     traded_value: NDArray[np.float64]
     parts: tuple[str, ...] = ()
+    forecast_names: tuple[str, ...] = ()
+    forecast: NDArray[np.float32] = field(default_factory=_no_columns)
+    embedding: NDArray[np.float32] = field(default_factory=_no_columns)
 
     @classmethod
     def of_prices(
@@ -107,6 +119,10 @@ class Panel:
 
     def __post_init__(self) -> None:
         rows, assets = self.mask.shape
+        for name in ("forecast", "embedding"):
+            # What has no columns is of any rows and symbols.
+            if getattr(self, name).shape[-1] == 0:
+                object.__setattr__(self, name, np.zeros((rows, assets, 0), dtype=np.float32))
         expected = {
             "open_time": (rows,),
             "close_time": (rows,),
@@ -118,6 +134,8 @@ class Panel:
             "context": (rows, assets, len(self.context_names)),
             "volatility": (rows, assets),
             "traded_value": (rows, assets),
+            "forecast": (rows, assets, len(self.forecast_names)),
+            "embedding": (rows, assets, self.embedding.shape[-1]),
         }
         wrong = {name: getattr(self, name).shape for name, shape in expected.items() if getattr(self, name).shape != shape}
         if wrong or len(self.symbols) != assets or len(self.parts) not in {0, assets}:
@@ -161,6 +179,8 @@ class Panel:
             context=self.context[keep],
             volatility=self.volatility[keep],
             traded_value=self.traded_value[keep],
+            forecast=self.forecast[keep],
+            embedding=self.embedding[keep],
         )
 
 

@@ -119,7 +119,7 @@ def states(panel: Panel, account: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def save_panel(panel: Panel, folder: Path) -> None:
-    """Write `panel.safetensors` and `panel.json` into an existing folder."""
+    """Write `panel.safetensors` and `panel.json` into an existing folder; forecasts and embeddings are left out."""
     from safetensors.numpy import save_file
 
     arrays = {name: np.ascontiguousarray(getattr(panel, name)) for name in ARRAYS}

@@ -35,5 +35,7 @@ def panel_of_symbols(panel: Panel, symbols: Sequence[str]) -> Panel:
         context=panel.context[:, keep],
         volatility=panel.volatility[:, keep],
         traded_value=panel.traded_value[:, keep],
+        forecast=panel.forecast[:, keep],
+        embedding=panel.embedding[:, keep],
         parts=tuple(panel.parts[column] for column in keep) if panel.parts else (),
     )

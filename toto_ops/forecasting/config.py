@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,23 +12,55 @@ from toto_ops.configuration import StrictModel, VersionedModel, read_config
 
 BackboneKind = Literal["toto", "chronos", "market", "statistical"]
 
-LocalOrHub = Annotated[str, Field(min_length=1, description="folder, or id on the model hub")]
+RELEASED = {
+    "Datadog/Toto-2.0-4m": date(2026, 5, 14),
+    "Datadog/Toto-2.0-22m": date(2026, 5, 14),
+    "Datadog/Toto-2.0-313m": date(2026, 5, 14),
+    "Datadog/Toto-2.0-1B": date(2026, 5, 14),
+    "Datadog/Toto-2.0-2.5B": date(2026, 5, 14),
+    "amazon/chronos-bolt-tiny": date(2024, 11, 26),
+    "amazon/chronos-bolt-mini": date(2024, 11, 26),
+    "amazon/chronos-bolt-small": date(2024, 11, 26),
+    "amazon/chronos-bolt-base": date(2024, 11, 26),
+    "amazon/chronos-2": date(2025, 10, 20),
+}
+"""Days on which weights were published on the model hub."""
 
 
-class TotoConfig(StrictModel):
+class ExternalConfig(StrictModel):
+    """Weights made elsewhere: where they are, and until when bars may have been in their training."""
+
+    weights: str = Field(min_length=1, description="folder, or id on the model hub")
+    download: bool = Field(default=False, description="fetch a hub id that is not in the local cache; otherwise offline")
+    released: date | None = Field(default=None, description="day the weights were published; those of `RELEASED` are known")
+
+    @model_validator(mode="after")
+    def _release_is_known(self) -> ExternalConfig:
+        if self.released is None and self.weights not in RELEASED:
+            raise ValueError(
+                f"nobody knows when {self.weights!r} was published: set `released` to that day, because bars up to it may "
+                "have been in its training"
+            )
+        return self
+
+    @property
+    def latest_release(self) -> date:
+        """The day by whose end these weights were published: as configured or as known, whichever is later."""
+        return max(filter(None, (self.released, RELEASED.get(self.weights))))
+
+
+class TotoConfig(ExternalConfig):
     """Datadog Toto 2.0 through the package `toto-2` (extra `toto`)."""
 
-    weights: LocalOrHub = "Datadog/Toto-2.0-4m"
-    download: bool = Field(default=False, description="fetch a hub id that is not in the local cache; otherwise offline")
-    context: int = Field(default=512, ge=64, multiple_of=32, description="bars one pass looks back on")
+    weights: str = Field(default="Datadog/Toto-2.0-4m", min_length=1, description="folder, or id on the model hub")
+    context: int = Field(default=512, ge=64, multiple_of=32, description="bars one pass looks back on at most")
 
 
-class ChronosConfig(StrictModel):
+class ChronosConfig(ExternalConfig):
     """Chronos-2 or Chronos-Bolt through `chronos-forecasting` (extra `chronos`)."""
 
-    weights: LocalOrHub = "amazon/chronos-bolt-tiny"
-    download: bool = Field(default=False, description="fetch a hub id that is not in the local cache; otherwise offline")
-    context: int = Field(default=128, ge=32, description="bars in the window of each bar")
+    weights: str = Field(default="amazon/chronos-bolt-tiny", min_length=1, description="folder, or id on the model hub")
+    context: int = Field(default=128, ge=33, description="bars in the window of each bar")
 
 
 class MarketConfig(StrictModel):

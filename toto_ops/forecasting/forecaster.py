@@ -66,6 +66,11 @@ class Network(nn.Module):
         self.backbone = backbone
         self.added_head = head
 
+    @classmethod
+    def untrained(cls, backbone: Backbone, horizon: int, hidden: int) -> Network:
+        """Of a backbone as it is if it has a head, else with an untrained one on its states."""
+        return cls(backbone, None if backbone.head is not None else QuantileHead(backbone.width, hidden, horizon))
+
     @property
     def head(self) -> QuantileHead:
         head = self.backbone.head or self.added_head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, islice, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +48,17 @@ class QuantileHead(nn.Module):
 
     def quantiles(self, outputs: Tensor) -> Tensor:
         """The outputs of the last layer, `[..., V * H * Q]`, as quantiles: a median, and steps away from it."""
-        outputs = outputs.reshape(*outputs.shape[:-1], len(VARIATES), self.horizon, len(LEVELS))
-        median = outputs[..., MEDIAN : MEDIAN + 1]
-        below = F.softplus(outputs[..., :MEDIAN])
-        above = F.softplus(outputs[..., MEDIAN + 1 :])
-        # Steps down are summed from the median outwards.
-        return torch.cat((median - below.flip(-1).cumsum(-1).flip(-1), median, median + above.cumsum(-1)), dim=-1)
+        return uncrossed(outputs.reshape(*outputs.shape[:-1], len(VARIATES), self.horizon, len(LEVELS)))
+
+
+def uncrossed(outputs: Tensor) -> Tensor:
+    """Outputs `[..., Q]` as quantiles `[..., Q]` that do not cross: the one in the middle is the median, the others are steps."""
+    median = outputs[..., MEDIAN]
+    steps = F.softplus(outputs).unbind(-1)
+    # Level by level from the median outwards: several times as fast as flipping and summing along so short an axis.
+    below = accumulate(reversed(steps[:MEDIAN]), torch.sub, initial=median)
+    above = accumulate(steps[MEDIAN + 1 :], torch.add, initial=median)
+    return torch.stack([*reversed(list(below)), *islice(above, 1, None)], dim=-1)
 
 
 def _random_walk() -> Tensor:

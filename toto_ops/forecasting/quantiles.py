@@ -25,7 +25,8 @@ def quantile_loss(quantiles: Tensor, realised: Tensor) -> Tensor:
     """
     missed = realised.unsqueeze(-1) - quantiles
     levels = torch.tensor(LEVELS, dtype=quantiles.dtype, device=quantiles.device)
-    return torch.maximum(levels * missed, (levels - 1.0) * missed)
+    # The larger of `level * missed` and `(level - 1) * missed`, at a third of what taking the larger costs.
+    return levels * missed + torch.relu(-missed)
 
 
 def probability_above(quantiles: Tensor, threshold: Tensor | float = 0.0) -> Tensor:

@@ -107,3 +107,17 @@ def lengths_of(x: Tensor) -> Tensor:
             f"value {bar} of series {row} is not a finite number", where="forecast input", remedy="leave out or mend this bar"
         )
     return lengths
+
+
+def newest(x: Tensor, bars: int) -> Tensor:
+    """The last bars of each series in `[B, V, T]`, by its own end: `[B, V, min(T, bars)]`, NaN after the end of shorter ones.
+
+    Raises
+    ------
+    BarDataError
+        As `lengths_of`.
+    """
+    lengths = lengths_of(x)
+    bars = min(bars, x.shape[-1])
+    bar = (lengths - bars).clamp_min(0).unsqueeze(-1) + torch.arange(bars, device=x.device)
+    return x.gather(-1, bar.unsqueeze(1).expand(-1, x.shape[1], -1))

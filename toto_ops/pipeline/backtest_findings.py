@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from toto_ops.evaluation.backtests.document import (
     BacktestReport,
@@ -15,7 +16,7 @@ from toto_ops.evaluation.backtests.document import (
 from toto_ops.evaluation.backtests.rows import contestant, defined, identity, monthly_returns, subject_trades
 from toto_ops.evaluation.baselines.volatility_matching import VolatilityMatch
 from toto_ops.evaluation.findings.documents import StressResult
-from toto_ops.evaluation.judgement.caveats import market_caveats
+from toto_ops.evaluation.judgement.caveats import contamination_caveats, market_caveats
 from toto_ops.evaluation.judgement.contest import Contest, hold_contest
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig
 from toto_ops.evaluation.statistics.metrics import sharpe_ratio
@@ -91,7 +92,7 @@ def report_of(
         selection=None if selection is None else _selection(settled, selection),
         oracle_sharpe=defined(sharpe_ratio(contest.oracle.returns, years)),
         test_span=LookAtTestSpan(looked_at=look.looked_at, openings=earlier + len(settled.subjects)) if look else None,
-        caveats=_caveats(settled, contest.match),
+        caveats=_caveats(settled, contest.match, first),
     )
 
 
@@ -118,13 +119,15 @@ def _selection(settled: SettledBacktest, selection: SymbolSelection) -> Selectio
     )
 
 
-def _caveats(settled: SettledBacktest, match: VolatilityMatch) -> tuple[str, ...]:
+def _caveats(settled: SettledBacktest, match: VolatilityMatch, first_close: datetime) -> tuple[str, ...]:
     caveats = [
         f"Bars up to {subject.selected_until:%Y-%m-%d} decided whether {subject.origin} would be promoted: until then its "
         "figures flatter it."
         for subject in settled.subjects
         if subject.selected_until is not None and subject.selected_until > settled.span.after
     ]
+    for subject in settled.subjects:
+        caveats += contamination_caveats(subject.origin, subject.manifest.possibly_knows_until, first_close)
     if not match.matched:
         caveats.append(
             f"No scale brought equal weight to a volatility of {match.target:.1%}: the one shown came nearest, "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import CsvSource, Membership, Universe
 
 if TYPE_CHECKING:
+    from toto_ops.evaluation.backtests.subject import Subject
     from toto_ops.learning.splits import Splits
     from toto_ops.pipeline.backtest_request import BacktestRequest
 
@@ -86,6 +87,34 @@ def market_of(project: Project, universe: Universe, request: BacktestRequest) ->
         origin = f"{folder}, processed as of {view.snapshot.as_of:%Y-%m-%d %H:%M} UTC"
     quarantined = {symbol: "; ".join(reasons) for symbol, reasons in view.snapshot.quarantined.items()}
     return BacktestMarket(view, _splits(project, universe, view), {**quarantined, **rejected}, origin)
+
+
+def market_shown_to(
+    subjects: Sequence[Subject], market: BacktestMarket, project: Project, request: BacktestRequest
+) -> BacktestMarket:
+    """The same market, with forecasts and embeddings where a subject observes them.
+
+    Raises
+    ------
+    ConfigError
+        If a subject observes forecasts, and the bars are of a folder: no forecaster has seen those.
+    StorageError
+        If a subject observes another forecaster than that of the served market.
+    """
+    from toto_ops.pipeline.observed_market import panel_shown_to
+
+    observers = [subject.origin for subject in subjects if subject.policy.observes_forecasts()]
+    if not observers:
+        return market
+    if request.processed_data_dir is not None:
+        raise ConfigError(
+            f"{observers[0]} observes forecasts, and there are none of the bars in this folder",
+            where=str(request.processed_data_dir),
+            remedy="leave processed_data_dir out to read what is served",
+        )
+    served = project.retraining(project.universe(request.universe), market.view.snapshot.retrain_id)
+    panel = panel_shown_to([(subject.policy, subject.manifest) for subject in subjects], market.view.panel, served)
+    return replace(market, view=replace(market.view, panel=panel))
 
 
 def process(workshop: Project, universe: Universe) -> Mapping[str, str]:

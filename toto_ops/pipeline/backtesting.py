@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toto_ops.market.calendars import rows_per_year
-from toto_ops.pipeline.backtest_market import market_of
+from toto_ops.pipeline.backtest_market import market_of, market_shown_to
 from toto_ops.pipeline.backtest_request import BacktestRequest
 from toto_ops.pipeline.backtest_settled import Look, SettledBacktest
 from toto_ops.pipeline.backtest_span import permitted_span
@@ -84,6 +84,7 @@ def _settled(project: Project, request: BacktestRequest) -> SettledBacktest:
     universe = project.universe(request.universe)
     market = market_of(project, universe, request)
     subjects = subjects_of(project, universe, market, request)
+    market = market_shown_to(subjects, market, project, request)
     panel = market.view.panel
     knowledge = [(subject.origin, subject.manifest.knows_until) for subject in subjects]
     if request.select_symbols is not None:

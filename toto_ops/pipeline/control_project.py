@@ -233,6 +233,7 @@ def _write_configuration(task: ControlTask, tested: Project, universe: Universe,
     _dump(folder / "universes.yaml", {"schema_version": 1, "universes": entries})
     _dump(folder / "strategy.yaml", strategy)
     _dump(folder / "training.yaml", training)
+    _dump(folder / "forecasting.yaml", tested.forecasting.model_dump(mode="json"))
     # Read back for a universe of one market, whose bars are the rows of its panel: counts are not scaled twice.
     _dump(folder / "gates.yaml", tested.gates(universe.model_copy(update={"gates": {}})).model_dump(mode="json"))
 

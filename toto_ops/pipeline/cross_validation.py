@@ -11,7 +11,7 @@ from toto_ops.errors import StorageError
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.notes import Note
-from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, splits_of, training_inputs
+from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, plain_inputs, splits_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.pipeline.versions import CROSS_VALIDATION_VERSION
@@ -24,7 +24,8 @@ from toto_ops.universes import Universe
 if TYPE_CHECKING:
     from toto_ops.evaluation.backtests.cross_validation import CrossValidation
     from toto_ops.training.cross_validation import Scheme
-    from toto_ops.training.line import Line, TrainingInputs
+    from toto_ops.training.line import Line
+    from toto_ops.training.observed_forecasts import Refit
 
 
 def scheme_of(name: str, folds: int | None, where: Path) -> Scheme:
@@ -54,6 +55,8 @@ class CrossValidated:
 def cross_validate(project: Project, universe: Universe, line_name: str, scheme: Scheme, note: Note) -> CrossValidated:
     """Train a line once per fold and let every policy trade the bars kept from it.
 
+    For a line that observes forecasts, a forecaster is fitted for every fold: that of the retraining knows too much.
+
     Folds are trained like any policy of the line: same configuration, same seeds, every seed a trial in the ledger. What
     was cut short goes on from its checkpoints; the same question about the same bars is answered from the store.
 
@@ -64,7 +67,7 @@ def cross_validate(project: Project, universe: Universe, line_name: str, scheme:
     InsufficientDataError
         If the bars do not suffice for so many folds.
     LookAheadError
-        If a walk-forward policy knows a bar it would be tested on.
+        If a walk-forward policy knows a bar it would be tested on, or the forecaster of a fold one its policy learns from.
     """
     from toto_ops.evaluation.backtests.cross_validation import read_cross_validation, write_cross_validation
 
@@ -108,21 +111,27 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
     from toto_ops.evaluation.backtests.cross_validation import CrossValidation, FoldResult
     from toto_ops.evaluation.backtests.proving import FoldPolicy, Proving, caveats_of, prove
     from toto_ops.training.cross_validation import Fold, Ground, fold_inputs
+    from toto_ops.training.observed_forecasts import observing_fold_inputs, refuse_forgotten_parents
 
     torch.set_num_threads(project.settings.torch_threads)
     splits = splits_of(project, retraining, universe)
-    inputs = training_inputs(project, retraining, universe, task.line, task.inputs_hash)
+    inputs = plain_inputs(project, retraining, universe, task.line, task.inputs_hash)
     ground = Ground(inputs.panel.close_time, splits, project.split_settings(universe), inputs.parents_know_until)
     folds = task.scheme.split(ground)
     work = checkpoint_folder(project, retraining, task.line, task.inputs_hash)
     config = project.training.of(task.line)
+    refit = _refit(project, retraining, universe) if task.line.observes_forecasts else None
     task.note(_announced(len(folds), len(config.seeds)))
 
     def trained(fold: Fold) -> FoldPolicy:
         task.note(f"fold {fold.number + 1} of {len(folds)}")
-        given: TrainingInputs = fold_inputs(inputs, fold)
+        given, panel = fold_inputs(inputs, fold), inputs.panel
+        if refit is not None:
+            forecasts = refit(panel, fold)
+            given, panel = observing_fold_inputs(inputs, fold, forecasts), forecasts.panel
         made = task.line.train(given, config, work / f"fold-{fold.number}")
-        return FoldPolicy(fold, made.policy.eval(), made.manifest)
+        refuse_forgotten_parents(given, made.manifest)
+        return FoldPolicy(fold, made.policy.eval(), made.manifest, panel)
 
     policies = [trained(fold) for fold in folds]
     proving = Proving(universe, inputs.panel, inputs.rules, project.gates(universe).bootstrap)
@@ -151,6 +160,13 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
         paths=paths,
         caveats=caveats_of(task.scheme, policies, inputs.parents_know_until),
     )
+
+
+def _refit(project: Project, retraining: Retraining, universe: Universe) -> Refit:
+    """How each fold of a line that observes forecasts gets a forecaster of its own."""
+    from toto_ops.pipeline.forecasting_folds import refit_on
+
+    return refit_on(project, retraining, universe)
 
 
 def _announced(folds: int, seeds: int) -> str:

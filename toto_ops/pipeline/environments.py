@@ -19,8 +19,8 @@ from toto_ops.configuration import Settings, StrictModel, parse_config
 from toto_ops.errors import ConfigError
 from toto_ops.features.panel import Panel
 from toto_ops.features.panel_columns import panel_of_symbols
+from toto_ops.pipeline.observed_market import served_panel
 from toto_ops.pipeline.project import Project
-from toto_ops.serving.market_view import read_market
 from toto_ops.simulation.episodes import Episodes
 from toto_ops.simulation.gymnasium_envs import AccountEnv, AccountsEnv, FieldsView, StateView, View
 from toto_ops.simulation.market_tensors import MarketTensors
@@ -45,7 +45,7 @@ class EnvironmentSettings(StrictModel):
     Attributes
     ----------
     universe
-        The served market of this universe, under its rules; or
+        The served market of this universe, under its rules, with forecasts and embeddings where they were made of it; or
     panel, rules
         any bars, under any rules.
     symbols
@@ -145,7 +145,7 @@ class EnvironmentSettings(StrictModel):
             raise ConfigError("an environment needs a market", remedy="give either `universe`, or `panel` and `rules`")
         project = Project(Settings())
         universe = project.universe(self.universe)
-        panel = self._chosen(read_market(project.store, universe.name).panel)
+        panel = self._chosen(served_panel(project, universe))
         return panel, TradingRules.of(universe, panel.parts)
 
     def _chosen(self, panel: Panel) -> Panel:

@@ -11,6 +11,8 @@ from toto_ops.evaluation.judgement.evidence import Evidence, read_evidence, writ
 from toto_ops.evaluation.reports.judgement_page import REPORT_FILE
 from toto_ops.market.calendars import periods_per_year
 from toto_ops.pipeline.feature_steps import panel_of
+from toto_ops.pipeline.forecast_evaluation_steps import evaluate_forecasts_on, forecast_evaluations_of, forecasts_hash
+from toto_ops.pipeline.forecasting_steps import FORECASTER
 from toto_ops.pipeline.looks import looks_at
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import money_settings
@@ -24,6 +26,7 @@ from toto_ops.training.lines import LINES
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
+    from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
     from toto_ops.evaluation.judgement.candidates import Candidate
     from toto_ops.features.panel import Panel
     from toto_ops.learning.splits import Splits
@@ -87,6 +90,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
             "splits": splits,
             "money": money_settings(universe),
             "universe": [periods_per_year(universe), universe.adjustment],
+            "forecasts": forecasts_hash(project, retraining, universe) if retraining.has(FORECASTER) else None,
             "version": EVALUATION_VERSION,
         }
     )
@@ -95,6 +99,9 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
         others = tuple(candidate for candidate in candidates if candidate is not challenger)
         contestants = Contestants(challenger, others, champion)
         evidence = _judge(project, retraining, universe, Bars(panel, splits), contestants)
+        # After the judgement, which has written down that the test span is opened.
+        forecasts = _forecasts(project, retraining, universe, splits)
+        evidence = evidence.model_copy(update={"forecasts": tuple(one.pooled_only() for one in forecasts)})
         write_evidence(evidence, folder)
         write_report(evidence, folder)
         write_text_report(evidence, folder)
@@ -104,6 +111,14 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     folder = retraining.store.local_folder(ref)
     evidence = read_evidence(folder)
     return Judged(evidence, folder / REPORT_FILE, folder / TEXT_REPORT_FILE, plot_evidence(evidence), reused)
+
+
+def _forecasts(project: Project, retraining: Retraining, universe: Universe, splits: Splits) -> tuple[ForecastEvaluation, ...]:
+    """How good the forecasts were before the test span and on it; none where the retraining made no forecaster."""
+    if not retraining.has(FORECASTER):
+        return ()
+    test = evaluate_forecasts_on(project, retraining, universe, "test", splits.test)
+    return (*forecast_evaluations_of(retraining), test)
 
 
 def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:

@@ -82,6 +82,7 @@ def line_inputs_hash(project: Project, retraining: Retraining, universe: Univers
             "rules": money_settings(universe),
             "teacher_knows_until": str(_teacher_knows_until(project, line)),
             "version": line.code_version,
+            **(_observed(retraining) if line.observes_forecasts else {}),
         }
     )
 
@@ -89,7 +90,28 @@ def line_inputs_hash(project: Project, retraining: Retraining, universe: Univers
 def training_inputs(
     project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str
 ) -> TrainingInputs:
-    """What the trainer of a line may read: nothing later than the validation span."""
+    """What the trainer of a line may read: nothing later than the validation span.
+
+    A line that observes forecasts learns from the half of train that the forecaster was not fitted on.
+
+    Raises
+    ------
+    LookAheadError
+        If the forecaster knows bars of that half.
+    """
+    from toto_ops.pipeline.observed_market import observed_forecasts
+    from toto_ops.training.observed_forecasts import observing
+
+    inputs = plain_inputs(project, retraining, universe, line, inputs_hash)
+    if not line.observes_forecasts:
+        return inputs
+    return observing(inputs, observed_forecasts(project, retraining, universe, inputs.splits.validation.until))
+
+
+def plain_inputs(
+    project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str
+) -> TrainingInputs:
+    """What a trainer may read of bars and decisions, before any forecast."""
     from toto_ops.learning.splits import Span
     from toto_ops.simulation.rules import TradingRules
     from toto_ops.training.ledger import TrialLedger
@@ -121,6 +143,13 @@ def checkpoint_folder(project: Project, retraining: Retraining, line: Line[Any],
     return work
 
 
+def _observed(retraining: Retraining) -> dict[str, str]:
+    """The embeddings a line observes."""
+    from toto_ops.pipeline.forecasting_steps import embedding_hash_of
+
+    return {"embeddings": embedding_hash_of(retraining)}
+
+
 def _has_teacher(line: Line[Any]) -> bool:
     """Whether a line learns from the recorded decisions of the analysts."""
     return "offline_dataset" in line.upstream
@@ -133,9 +162,13 @@ def _teacher_knows_until(project: Project, line: Line[Any]) -> datetime | None:
 def _train(project: Project, retraining: Retraining, universe: Universe, line: Line[Any], inputs_hash: str) -> TrainedPolicy:
     import torch
 
+    from toto_ops.training.observed_forecasts import refuse_forgotten_parents
+
     torch.set_num_threads(project.settings.torch_threads)
     inputs = training_inputs(project, retraining, universe, line, inputs_hash)
-    return line.train(inputs, project.training.of(line), checkpoint_folder(project, retraining, line, inputs_hash))
+    trained = line.train(inputs, project.training.of(line), checkpoint_folder(project, retraining, line, inputs_hash))
+    refuse_forgotten_parents(inputs, trained.manifest)
+    return trained
 
 
 def _track(project: Project, retraining: Retraining, manifest: PolicyManifest) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import JsonValue
 
 from toto_ops.configuration import VersionedModel
@@ -15,10 +18,17 @@ CONFIGURATION_DOCUMENT = "configuration.json"
 class RecordedConfiguration(VersionedModel):
     """Every setting that influenced a retraining, overlays and overrides applied; `Project.config_hash` is its hash."""
 
+    schema_version: int = 2
     universe: dict[str, JsonValue]
     strategy: dict[str, JsonValue]
     training: dict[str, JsonValue]
+    forecasting: dict[str, JsonValue]
     gates: dict[str, JsonValue]
+
+    @classmethod
+    def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Releases that wrote the first version foretold nothing."""
+        return {**content, "forecasting": {}}
 
 
 def note_configuration(project: Project, retraining: Retraining, universe: Universe) -> None:
@@ -27,6 +37,7 @@ def note_configuration(project: Project, retraining: Retraining, universe: Unive
         "universe": universe,
         "strategy": project.strategy,
         "training": project.training,
+        "forecasting": project.forecasting,
         "gates": project.gates(universe),
     }
     content = {name: part.model_dump(mode="json", by_alias=True) for name, part in parts.items()}

@@ -28,8 +28,10 @@ from toto_ops.universes import Universe
 if TYPE_CHECKING:
     from toto_ops.evaluation.judgement.evidence import Evidence
     from toto_ops.features.panel import Panel
+    from toto_ops.policies.contract import Policy
     from toto_ops.registry.versions import RegisteredVersion
     from toto_ops.simulation.observation import Observation
+    from toto_ops.simulation.rules import TradingRules
 
 CHALLENGER_DOCUMENT = "challenger.json"
 
@@ -69,20 +71,30 @@ def register_challenger(project: Project, retraining: Retraining, universe: Univ
     PromotionError
         If an ONNX model does not decide as its policy does, or a later retraining was settled already.
     """
+    from toto_ops.pipeline.observed_market import panel_shown_to
     from toto_ops.registry.models import Submission
+    from toto_ops.simulation.rules import TradingRules
 
     require_newest(project, retraining, universe)
     evidence, report = evidence_of(retraining)
     panel, _ = panel_of(retraining)
-    observations = _real_observations(panel)
     policy, manifest = read_policy(retraining.store.local_folder(retraining.ref(f"{evidence.line}_policy")))
+    rules = TradingRules.of(universe, panel.parts)
+    shown = panel_shown_to([(policy, manifest)], panel, retraining)
     tags = {**provenance(retraining), "toto.report": report.as_uri()}
     challenger = project.registry.offer_challenger(
-        Submission(policy, manifest, evidence.retrain_id, observations, evidence, tags)
+        Submission(policy, manifest, evidence.retrain_id, _real_observations(shown, rules, policy), evidence, tags)
     )
     ensemble = fallback_candidate(project, retraining, universe, panel, splits_of(project, retraining, universe))
     fallback = project.registry.register_fallback(
-        Submission(ensemble.policy, ensemble.manifest, retraining.retrain_id, observations, None, provenance(retraining))
+        Submission(
+            ensemble.policy,
+            ensemble.manifest,
+            retraining.retrain_id,
+            _real_observations(panel, rules, ensemble.policy),
+            None,
+            provenance(retraining),
+        )
     )
     offered = OfferedChallenger(name=challenger.name, version=challenger.version)
     retraining.store.write_model(retraining.document(CHALLENGER_DOCUMENT), offered)
@@ -219,19 +231,20 @@ def _trained(retraining: Retraining) -> tuple[TrainedOutcome, ...]:
     return tuple(rows)
 
 
-def _real_observations(panel: Panel) -> tuple[Observation, ...]:
+def _real_observations(panel: Panel, rules: TradingRules, policy: Policy) -> tuple[Observation, ...]:
+    """What a policy sees of rows spread over the panel, in the fields it takes; its accounts are drawn at random."""
     import numpy as np
     import torch
 
-    from toto_ops.features.state import ACCOUNT_FEATURES
-    from toto_ops.simulation.observation import Observation
+    from toto_ops.registry.onnx_export import random_observation
+    from toto_ops.simulation.market_tensors import MarketTensors
+    from toto_ops.simulation.observation_schema import OF_THE_ACCOUNT
+    from toto_ops.simulation.observe import observe
+    from toto_ops.simulation.portfolio import initial_state
 
-    rows = np.unique(np.linspace(0, panel.rows - 1, PARITY_ROWS).astype(int))
-    accounts = np.random.default_rng(0).uniform(0, 1, (len(rows), len(panel.symbols), len(ACCOUNT_FEATURES)))
-    return (
-        Observation(
-            torch.from_numpy(np.ascontiguousarray(panel.features[rows])),
-            torch.from_numpy(accounts.astype(np.float32)),
-            torch.from_numpy(np.ascontiguousarray(panel.mask[rows])),
-        ),
-    )
+    rows = torch.from_numpy(np.unique(np.linspace(0, panel.rows - 1, PARITY_ROWS).astype(np.int64)))
+    accounts, symbols = len(rows), len(panel.symbols)
+    flat = initial_state(accounts, symbols, dtype=torch.float32)
+    seen = observe(MarketTensors.of(panel, torch.float32), rows, flat, rules, policy.inputs)
+    drawn = random_observation(accounts=accounts, symbols=symbols, seed=0, fields=policy.inputs).tensors()
+    return (seen._replace(**{name: drawn[name] for name in OF_THE_ACCOUNT if name in drawn}),)

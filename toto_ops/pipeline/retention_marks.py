@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -93,7 +94,7 @@ class Marks:
 
     def add(self, store: ArtefactStore, refs: Iterable[ArtefactRef], mark: Mark) -> None:
         """Mark artefacts."""
-        for ref in refs:
+        for ref in chain.from_iterable(_with_parts(store, whole) for whole in refs):
             self.places.setdefault(Path(str(store.place(ref))), mark)
             self.inputs.setdefault(ref.inputs_hash, mark)
 
@@ -174,6 +175,16 @@ def _use_of(version: RegisteredVersion, *, in_diary: bool) -> str | None:
     if version.gates == "passed":
         return f"{version.label}: passed its gates"
     return None
+
+
+def _with_parts(store: ArtefactStore, ref: ArtefactRef) -> Iterator[ArtefactRef]:
+    """An artefact and those it consists of: embeddings are an index of stretches, each stored once."""
+    from toto_ops.forecasting.embeddings.update import segment_refs
+    from toto_ops.pipeline.forecasting_steps import EMBEDDINGS
+
+    yield ref
+    if ref.key.asset == EMBEDDINGS and store.find(ref.key, ref.inputs_hash) is not None:
+        yield from segment_refs(store, ref)
 
 
 def _used_by(retraining: Retraining) -> Iterator[ArtefactRef]:

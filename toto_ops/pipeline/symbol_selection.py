@@ -42,7 +42,7 @@ EXHAUSTIVE_UP_TO = 300
 ACCOUNTS_AT_ONCE = 128
 """Combinations backtested in one pass: what they record is held in memory."""
 
-ZERO_WITHOUT_A_BAR = ("market", "context", "volatility", "embedding")
+ZERO_WITHOUT_A_BAR = ("market", "context", "volatility", "forecast", "embedding")
 """Fields of the observation that are 0 for a symbol of which there is nothing to tell."""
 
 Combination = tuple[str, ...]

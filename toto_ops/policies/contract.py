@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.simulation.observation import Decision, Observation
-from toto_ops.simulation.observation_schema import NEITHER, STATE, MarketWidths, schema_for
+from toto_ops.simulation.observation_schema import NEITHER, OF_A_FORECASTER, STATE, MarketWidths, schema_for
 
 MANIFEST = "policy.json"
 
@@ -43,6 +43,13 @@ class PolicyManifest(VersionedModel):
     seed: int | None = None
     knows_until: AwareDatetime | None = Field(
         description="latest close that influenced weights, scaler or selection; None: nothing fitted"
+    )
+    possibly_knows_until: AwareDatetime | None = Field(
+        default=None,
+        description="release of weights from elsewhere that it observes: bars up to it may have been in their training",
+    )
+    forecaster: str | None = Field(
+        default=None, description="hash of the forecaster it observes: another one says other things by the same names"
     )
     metrics: dict[str, float] = Field(default_factory=dict)
     parent: str | None = None
@@ -76,8 +83,13 @@ class Policy(nn.Module):
 
     @property
     def widths(self) -> MarketWidths:
-        """Context features and embedding values it takes per symbol, where its inputs have them."""
+        """Context features, forecasts and embedding values it takes per symbol, where its inputs have them."""
         return NEITHER
+
+    @classmethod
+    def observes_forecasts(cls) -> bool:
+        """Whether it can only decide on a market with forecasts and embeddings attached."""
+        return not set(OF_A_FORECASTER).isdisjoint(cls.inputs)
 
     @property
     @abstractmethod

@@ -127,6 +127,34 @@ class ModelRegistry:
         """Register the policy that serves while there is no champion, and point `fallback` at it."""
         return self._offer(submission, FALLBACK)
 
+    def upload(self, folder: Path, key: RunKey, kind: str) -> str:
+        """Attach the files of a model to the run it was trained in; returns where they are kept."""
+        client = self.tracking.client
+        model = client.create_logged_model(
+            self.tracking.experiment_id(key.universe),
+            name=key.line,
+            source_run_id=self.tracking.run_id(key),
+            tags={RETRAIN_ID_TAG: key.retrain_id, INPUTS_HASH_TAG: key.inputs_hash},
+            model_type=kind,
+        )
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+        # Not `models:/<id>`: MLflow resolves that through the global tracking URI, which is never set here.
+        return str(model.artifact_location)
+
+    def create_version(self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> RegisteredVersion:
+        """Make a version of a registered model, and the model itself where it is the first, of files that are kept already."""
+        from mlflow.exceptions import MlflowException
+
+        client = self.tracking.client
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        created = client.create_model_version(name, source, run_id=run_id, tags=dict(tags))
+        return self.version(name, int(created.version))
+
     # -- reading -----------------------------------------------------------------------------------------------
 
     def aliases(self, name: str) -> dict[str, int]:
@@ -222,7 +250,7 @@ class ModelRegistry:
     def _offer(self, submission: Submission, alias: str) -> RegisteredVersion:
         own = self.register(submission)
         name = self.serving_name(submission.manifest.universe)
-        offered = self._twin(name, submission) or self._version_of(name, own.source, own.run_id, self._tags_of(own))
+        offered = self._twin(name, submission) or self.create_version(name, own.source, own.run_id, self._tags_of(own))
         for version in (own, offered):
             self.tracking.client.set_registered_model_alias(version.name, alias, str(version.version))
         return self.version(name, offered.version)
@@ -238,7 +266,8 @@ class ModelRegistry:
     def _store(self, name: str, submission: Submission) -> RegisteredVersion:
         manifest = submission.manifest
         gates = _gates(submission)
-        run_id = self.tracking.run_id(RunKey(manifest.universe, submission.retrain_id, manifest.line, manifest.inputs_hash))
+        key = RunKey(manifest.universe, submission.retrain_id, manifest.line, manifest.inputs_hash)
+        run_id = self.tracking.run_id(key)
         with tempfile.TemporaryDirectory(prefix="toto-model-") as scratch:
             folder, difference = _package(submission, Path(scratch))
             files = {
@@ -246,7 +275,7 @@ class ModelRegistry:
                 for file in (ONNX_FILE, *_POLICY_FILES, EVIDENCE_FILE)
                 if (folder / file).exists()
             }
-            source = self._upload(folder, submission, run_id)
+            source = self.upload(folder, key, manifest.kind)
         self.tracking.client.set_terminated(run_id, "FINISHED")  # the fallback is not trained: nothing else ends its run
         tags = {
             UNIVERSE_TAG: manifest.universe,
@@ -262,33 +291,7 @@ class ModelRegistry:
             PARITY_TAG: f"{difference:.3g}",
             **submission.provenance,
         }
-        return self._version_of(name, source, run_id, tags)
-
-    def _upload(self, folder: Path, submission: Submission, run_id: str) -> str:
-        manifest, client = submission.manifest, self.tracking.client
-        model = client.create_logged_model(
-            self.tracking.experiment_id(manifest.universe),
-            name=manifest.line,
-            source_run_id=run_id,
-            tags={RETRAIN_ID_TAG: submission.retrain_id, INPUTS_HASH_TAG: manifest.inputs_hash},
-            model_type=manifest.kind,
-        )
-        client.log_model_artifacts(model.model_id, str(folder))
-        client.finalize_logged_model(model.model_id, "READY")
-        # Not `models:/<id>`: MLflow resolves that through the global tracking URI, which is never set here.
-        return str(model.artifact_location)
-
-    def _version_of(self, name: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> RegisteredVersion:
-        from mlflow.exceptions import MlflowException
-
-        client = self.tracking.client
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        created = client.create_model_version(name, source, run_id=run_id, tags=dict(tags))
-        return self.version(name, int(created.version))
+        return self.create_version(name, source, run_id, tags)
 
     def _tags_of(self, version: RegisteredVersion) -> dict[str, str]:
         return dict(self.tracking.client.get_model_version(version.name, str(version.version)).tags)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toto_ops.features.clock import clock
 from toto_ops.features.panel import Panel
 from toto_ops.simulation.observation_schema import MarketWidths
 from toto_ops.simulation.portfolio import BarPrices
@@ -65,8 +66,8 @@ class MarketTensors:
         `[T]` calendar days from the open before to this one, and from this open to the close of the row.
     volatility, traded_value
         `[T, A]` as known before the open of the row, that is at the close of the row before; NaN where unknown.
-    features, context, embedding
-        `[T, A, F]`, `[T, A, G]` and `[T, A, D]` float32, known at the close of the row.
+    features, context, forecast, embedding
+        `[T, A, F]`, `[T, A, G]`, `[T, A, Q]` and `[T, A, D]` float32, known at the close of the row.
     latest_volatility
         `[T, A]` float32 volatility as known at the close of the row; 0 where unknown.
     clock
@@ -89,6 +90,7 @@ class MarketTensors:
     traded_value: Tensor
     features: Tensor
     context: Tensor
+    forecast: Tensor
     embedding: Tensor
     latest_volatility: Tensor
     clock: Tensor
@@ -96,26 +98,20 @@ class MarketTensors:
     delists: bool
 
     @classmethod
-    def of(cls, panel: Panel, dtype: torch.dtype, *, embedding: Tensor | None = None) -> MarketTensors:
+    def of(cls, panel: Panel, dtype: torch.dtype) -> MarketTensors:
         """Tensors of a panel.
 
         Parameters
         ----------
         dtype
             Of the money: float32 in training, float64 where the result is reported.
-        embedding
-            `[T, A, D]` float32, known at the close of each row; None where there is none, `D` is 0 then.
 
         Raises
         ------
         ValueError
-            If a price is not finite where a bar opens or closes, or the embeddings are of other rows or symbols.
+            If a price is not finite where a bar opens or closes.
         """
         (rows, assets), width = panel.mask.shape, len(panel.feature_names)
-        if embedding is None:
-            embedding = torch.zeros((rows, assets, 0))
-        if embedding.shape[:2] != panel.mask.shape:
-            raise ValueError(f"embeddings are {tuple(embedding.shape)}, the panel has {panel.mask.shape} rows and symbols")
         packed = width * assets if dtype == torch.float32 else 0
         table = torch.empty((rows, packed + 4 * assets + 2), dtype=dtype)
         open_, close, volatility, traded_value = table[:, packed:-2].view(rows, 4, assets).unbind(1)
@@ -125,7 +121,7 @@ class MarketTensors:
         traded_value.copy_(_known_before(panel.traded_value))
         table[:, -2] = torch.from_numpy(np.diff(panel.open_time, prepend=panel.open_time[:1]) / _DAY)
         table[:, -1] = torch.from_numpy((panel.close_time - panel.open_time) / _DAY)
-        features = torch.from_numpy(np.require(panel.features, requirements=["C", "W"]))
+        features = _known(panel.features)
         if packed:
             features = table[:, :packed].view(rows, assets, width).copy_(features)
         last_bar = np.where(panel.tradable | panel.mask, np.arange(rows)[:, None], -1).max(axis=0)
@@ -142,10 +138,11 @@ class MarketTensors:
             volatility=volatility,
             traded_value=traded_value,
             features=features,
-            context=torch.from_numpy(np.require(panel.context, requirements=["C", "W"])),
-            embedding=embedding,
+            context=_known(panel.context),
+            forecast=_known(panel.forecast),
+            embedding=_known(panel.embedding),
             latest_volatility=torch.from_numpy(np.nan_to_num(panel.volatility).astype(np.float32)),
-            clock=_clock(panel.close_time),
+            clock=torch.from_numpy(clock(panel.close_time)),
             gapless=bool(panel.mask.all() and panel.tradable.all()),
             delists=bool(delisted.any()),
         )
@@ -160,7 +157,7 @@ class MarketTensors:
 
     @property
     def widths(self) -> MarketWidths:
-        return MarketWidths(context=self.context.shape[-1], embedding=self.embedding.shape[-1])
+        return MarketWidths(*(table.shape[-1] for table in (self.context, self.forecast, self.embedding)))
 
     @property
     def complete(self) -> bool:
@@ -232,17 +229,11 @@ def _priced(what: str, prices: NDArray[np.float64], there: NDArray[np.bool_]) ->
     return torch.from_numpy(np.where(there, prices, np.nan))
 
 
+def _known(values: NDArray[np.float32]) -> Tensor:
+    """What is known at each close, in memory that torch may view."""
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+
+
 def _known_before(values: NDArray[np.float64]) -> Tensor:
     """`[T, A]` what was known at the close of the row before; NaN in the first."""
     return torch.from_numpy(np.concatenate((np.full_like(values[:1], np.nan), values[:-1])))
-
-
-def _clock(close_time: NDArray[np.datetime64]) -> Tensor:
-    """`[T, 6]` float32 sine and cosine of where each moment lies in its day, week and year, UTC."""
-    day, year = close_time.astype("datetime64[D]"), close_time.astype("datetime64[Y]")
-    of_day = (close_time - day) / _DAY
-    # 1970-01-01, day 0, was a Thursday.
-    of_week = ((day.astype(np.int64) + 3) % 7 + of_day) / 7
-    of_year = (close_time - year) / ((year + 1).astype(day.dtype) - year.astype(day.dtype))
-    turns = 2.0 * np.pi * np.stack((of_day, of_week, of_year), axis=-1)
-    return torch.from_numpy(np.stack((np.sin(turns), np.cos(turns)), axis=-1).reshape(-1, 6).astype(np.float32))

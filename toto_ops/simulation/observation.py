@@ -44,6 +44,8 @@ class Observation(NamedTuple):
         `[B, A]` weights held.
     volatility
         `[B, A]` standard deviation of log returns per bar; 0 where unknown.
+    forecast
+        `[B, A, Q]` of the forecaster, as the panel names it; `Q` is 0 where there is none.
     embedding
         `[B, A, D]` of the forecaster; `D` is 0 where there is none.
     """
@@ -56,6 +58,7 @@ class Observation(NamedTuple):
     portfolio: Tensor | None = None
     allocation: Tensor | None = None
     volatility: Tensor | None = None
+    forecast: Tensor | None = None
     embedding: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:

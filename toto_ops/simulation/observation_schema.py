@@ -10,28 +10,33 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from toto_ops.errors import ConfigError
+from toto_ops.features.clock import CLOCK_FEATURES
 from toto_ops.features.state import ACCOUNT_FEATURES, MARKET_FEATURES, STATE_SCHEMA
-
-CLOCK_FEATURES = ("day_sine", "day_cosine", "week_sine", "week_cosine", "year_sine", "year_cosine")
-"""Where the close lies in its day, its week (from Monday) and its year, UTC: sine and cosine of the elapsed share of a turn."""
 
 PORTFOLIO_FEATURES = ("cash_ratio", "balance_ratio", "gross", "net", "drawdown", "open_profit")
 """Cash over equity; equity over initial capital; sum of absolute weights; sum of weights; loss from the peak as a share of
 it; profit of the open positions over their average entry prices, before costs, over equity."""
 
-Width = Literal["context", "embedding"]
+Width = Literal["context", "forecast", "embedding"]
 """Axes whose width a market decides, not the schema."""
+
+OF_THE_ACCOUNT = ("account", "portfolio", "allocation")
+"""Fields that tell what an account holds; the others are the same for whoever looks at a row."""
+
+OF_A_FORECASTER = ("forecast", "embedding")
+"""Fields that only a panel with forecasts attached fills (`toto_ops.features.panel_forecasts`)."""
 
 
 class MarketWidths(NamedTuple):
-    """How wide those axes are in one market: names in `Panel.context_names`, values of one embedding."""
+    """How wide those axes are in one market: `Panel.context_names`, `Panel.forecast_names`, values of an embedding."""
 
     context: int = 0
+    forecast: int = 0
     embedding: int = 0
 
 
 NEITHER = MarketWidths()
-"""Of a market without context and embeddings."""
+"""Of a market without context, forecasts and embeddings."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ FIELDS: dict[str, ObservationField] = {
         ObservationField("portfolio", "account", PORTFOLIO_FEATURES, "fractions of equity, of initial capital or of the peak"),
         ObservationField("allocation", "symbol", (), "value of the position over equity, at the close"),
         ObservationField("volatility", "symbol", (), "standard deviation of log returns per bar; 0 where unknown"),
+        ObservationField("forecast", "symbol", "forecast", "as the panel names them; width 0 where there are none"),
         ObservationField("embedding", "symbol", "embedding", "as the forecaster made them; width 0 where there are none"),
     )
 }
@@ -104,8 +110,8 @@ class ObservationSchema:
 STATE = ObservationSchema(STATE_SCHEMA, ("market", "account", "mask"))
 """The 34-feature state, symbol by symbol."""
 
-MARKET = ObservationSchema("market/1", tuple(FIELDS))
-"""Everything: the state, the place in the market, the time, the portfolio as a whole and the embeddings."""
+MARKET = ObservationSchema("market/2", tuple(FIELDS))
+"""Everything: the state, the place in the market, the time, the portfolio as a whole, forecasts and embeddings."""
 
 SCHEMAS: dict[str, ObservationSchema] = {schema.name: schema for schema in (STATE, MARKET)}
 

@@ -72,7 +72,7 @@ def _field(name: str, market: MarketTensors, row: Row, state: PortfolioState) ->
             return (state.units * state.mark / _base(state).unsqueeze(-1)).float()
         case "volatility":
             table = market.latest_volatility
-        case "context" | "clock" | "embedding":
+        case "context" | "clock" | "forecast" | "embedding":
             table = getattr(market, name)
         case _:
             raise ValueError(f"unknown observation field {name!r}")

@@ -155,5 +155,7 @@ def _manifest(inputs: TrainingInputs, config: BehaviourCloningConfig, chosen: Fi
         code_version=inputs.code_version,
         seed=chosen.seed,
         knows_until=max(filter(None, (inputs.splits.validation.until, inputs.parents_know_until))),
+        possibly_knows_until=inputs.parents_possibly_know_until,
+        forecaster=inputs.forecaster,
         metrics=metrics,
     )

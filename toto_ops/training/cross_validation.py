@@ -212,11 +212,25 @@ def fold_inputs(inputs: TrainingInputs, fold: Fold) -> TrainingInputs:
     known = Span(after=fold.splits.train.after, until=fold.splits.validation.until)
     return replace(
         inputs,
-        panel=_blanked(inputs.panel.between(known.after, known.until), fold.left_out),
+        panel=fold_panel(inputs.panel, fold),
         datasets={symbol: _without(dataset.between(known), fold.left_out) for symbol, dataset in inputs.datasets.items()},
         splits=fold.splits,
         inputs_hash=value_hash([inputs.inputs_hash, fold]),
     )
+
+
+def fold_panel(panel: Panel, fold: Fold) -> Panel:
+    """The bars the trainer of a fold sees: nothing after its validation, and nothing to be seen or done where it was left out."""
+    return _blanked(panel.between(fold.splits.train.after, fold.splits.validation.until), fold.left_out)
+
+
+def fold_closes(close_time: Times, fold: Fold) -> Times:
+    """Closes of the bars the trainer of a fold is given: of train and validation, without what was left out.
+
+    Shares of a train span are shares of these: in a combinatorial fold the whole first half of the span may be left out.
+    """
+    known = Span(after=fold.splits.train.after, until=fold.splits.validation.until)
+    return close_time[_inside(close_time, [known]) & ~_inside(close_time, fold.left_out)]
 
 
 def _purged_fold(number: int, ground: Ground, train: NDArray[np.int64], tested: Sequence[tuple[int, NDArray[np.int64]]]) -> Fold:
@@ -285,4 +299,6 @@ def _blanked(panel: Panel, spans: Sequence[Span]) -> Panel:
         context=blank(panel.context, 0.0),
         volatility=blank(panel.volatility, np.nan),
         traded_value=blank(panel.traded_value, np.nan),
+        forecast=blank(panel.forecast, 0.0),
+        embedding=blank(panel.embedding, 0.0),
     )

@@ -44,13 +44,19 @@ class TrainingInputs:
     Attributes
     ----------
     panel
-        Train and validation rows only.
+        Train and validation rows only; with forecasts and embeddings for a line that observes them.
     datasets
         Offline dataset per symbol, train and validation decisions only.
     splits
-        The universe's spans; `splits.train` and `splits.validation` are for trainers.
+        The universe's spans; `splits.train` and `splits.validation` are for trainers. For a line that observes forecasts
+        `train` is what the forecaster was not fitted on (`toto_ops.training.observed_forecasts`).
     parents_know_until
-        Latest close that influenced what the line learns from, such as its teacher; None where nothing was fitted.
+        Latest close that influenced what the line learns from, such as its teacher or the forecaster it observes; None where
+        nothing was fitted.
+    parents_possibly_know_until
+        Release of weights from elsewhere among them; None where there are none. It goes into the manifest, as does
+    forecaster
+        Hash of the forecaster it observes; None where it observes none.
     inputs_hash
         Hash of everything that determines the weights; keys checkpoints and trials.
     """
@@ -65,6 +71,8 @@ class TrainingInputs:
     inputs_hash: str
     code_version: str
     parents_know_until: datetime | None = None
+    parents_possibly_know_until: datetime | None = None
+    forecaster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ class Line(Generic[ConfigT]):
         Trains, chooses on validation, writes every trial to the ledger, keeps `best` and `last` checkpoints in the
         given folder and resumes from them.
     upstream
-        Assets it needs besides `panel`.
+        Assets it needs besides `panel`: `offline_dataset` where it learns from the analysts, `embeddings` where its policies
+        observe forecasts and embeddings.
     accuracy
         Which accuracy its gate is about.
     """
@@ -101,3 +110,8 @@ class Line(Generic[ConfigT]):
     upstream: tuple[str, ...] = ()
     accuracy: Literal["imitation", "directional"] = "directional"
     code_version: str = "1"
+
+    @property
+    def observes_forecasts(self) -> bool:
+        """Whether its policies observe forecasts and embeddings."""
+        return "embeddings" in self.upstream

@@ -79,7 +79,13 @@ def make_panel(rows: int = ROWS, seed: int = 0, drift: float = 0.0, symbols: tup
 
 
 def make_candidate(
-    line: str, *, knows_until: datetime | None = None, accuracy="directional", selected_until=None, **architecture
+    line: str,
+    *,
+    knows_until: datetime | None = None,
+    possibly_knows_until: datetime | None = None,
+    accuracy="directional",
+    selected_until=None,
+    **architecture,
 ):
     policy = PlantedSignal(**architecture)
     manifest = PolicyManifest(
@@ -93,6 +99,7 @@ def make_candidate(
         data_hash="data",
         code_version="1",
         knows_until=knows_until,
+        possibly_knows_until=possibly_knows_until,
     )
     return Candidate(policy, manifest, accuracy=accuracy, selected_until=selected_until)
 

@@ -181,5 +181,6 @@ def stamped(panel: Panel) -> Panel:
         stamps = np.broadcast_to(row.reshape(-1, *[1] * (values.ndim - 1)), values.shape).astype(values.dtype)
         return np.ascontiguousarray(stamps)
 
-    known = {name: told(getattr(panel, name)) for name in ("features", "context", "volatility", "traded_value")}
+    everything = ("features", "context", "volatility", "traded_value", "forecast", "embedding")
+    known = {name: told(getattr(panel, name)) for name in everything}
     return replace(panel, **known, open=told(panel.open) * 2 + 1000, close=told(panel.close) * 2 + 1001)

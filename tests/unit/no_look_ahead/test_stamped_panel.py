@@ -23,6 +23,7 @@ from toto_ops.analysts.decisions import record_decisions
 from toto_ops.configuration import Settings
 from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
+from toto_ops.features.panel_forecasts import panel_with_forecasts
 from toto_ops.features.state import MARKET_FEATURES
 from toto_ops.market.snapshot import Snapshot, SnapshotEntry
 from toto_ops.registry.onnx_export import DecisionArrays
@@ -49,7 +50,9 @@ OF_THE_MARKET = set(FIELDS) - {"mask", "clock", "account", "portfolio", "allocat
 def panel() -> Panel:
     """Shares and coins: rows in which all, some or none of the symbols open or close."""
     panel = two_markets().panel
-    return stamped(panel.between(to_aware(panel.close_time[[-250]])[0], None))
+    panel = panel.between(to_aware(panel.close_time[[-250]])[0], None)
+    blank = np.zeros((*panel.mask.shape, 3), dtype=np.float32)
+    return stamped(panel_with_forecasts(panel, ("forecast_1_q10", "forecast_1_q50", "forecast_1_up"), blank, blank[..., :2]))
 
 
 def sines_and_cosines(close: np.datetime64) -> list[float]:
@@ -67,7 +70,7 @@ def assert_stands_at(panel: Panel, row: int, seen: Observation, account: int) ->
     shown = {name: tensor[account].numpy() for name, tensor in seen.tensors().items()}
     assert set(shown) == set(FIELDS)
     for name in OF_THE_MARKET:
-        assert shown[name].size > 0 or name == "embedding"
+        assert shown[name].size > 0, name
         assert (shown[name] == row).all(), name
     np.testing.assert_array_equal(shown["mask"], panel.mask[row])
     np.testing.assert_allclose(shown["clock"], sines_and_cosines(panel.close_time[row]), atol=1e-6)
@@ -164,8 +167,7 @@ ACCOUNTS = 16
 
 @pytest.fixture
 def simulator(panel: Panel) -> MarketSimulator:
-    embedding = torch.arange(panel.rows).float().view(-1, 1, 1).expand(*panel.mask.shape, 2)
-    market = MarketTensors.of(panel, torch.float64, embedding=embedding)
+    market = MarketTensors.of(panel, torch.float64)
     return MarketSimulator(market, RULES, ACCOUNTS, episodes=Episodes(length=25), schema=MARKET, seed=3)
 
 

@@ -259,11 +259,12 @@ def test_what_an_account_may_not_trade_is_hidden_from_policies_of_every_schema()
         "portfolio": torch.ones(1, 6),
         "allocation": torch.ones(1, 2),
         "volatility": torch.ones(1, 2),
-        "embedding": torch.ones(1, 2, 0),
+        "forecast": torch.ones(1, 2, 7),
+        "embedding": torch.ones(1, 2, 4),
     }
     SymbolSubsets(policy, torch.tensor([[True, False]]))(Observation(**told))
     (seen,) = shown
-    for name in ("market", "mask", "context", "volatility"):
+    for name in ("market", "mask", "context", "volatility", "forecast", "embedding"):
         tensor = seen.tensors()[name]
         assert tensor[0, 0].all(), name
         assert not tensor[0, 1].any(), name

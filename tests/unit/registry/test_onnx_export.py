@@ -63,21 +63,21 @@ class EverythingPolicy(Policy):
 
     @property
     def widths(self):
-        return MarketWidths(context=3, embedding=5)
+        return MarketWidths(context=3, forecast=7, embedding=5)
 
     @property
     def architecture(self):
         return {}
 
-    def forward(self, market, account, mask, context, clock, portfolio, allocation, volatility, embedding):  # noqa: PLR0917
+    def forward(self, market, account, mask, context, clock, portfolio, allocation, volatility, forecast, embedding):  # noqa: PLR0917
         whole = (clock.sum(-1) * portfolio.sum(-1)).unsqueeze(-1)
-        strength = torch.sigmoid(allocation + volatility + whole + context.sum(-1) + embedding.sum(-1))
+        strength = torch.sigmoid(allocation + volatility + whole + context.sum(-1) + forecast.sum(-1) + embedding.sum(-1))
         probabilities = torch.softmax(torch.stack((account[..., 0], market[..., 0], strength), dim=-1), dim=-1)
         return decide(probabilities.argmax(-1), strength, probabilities, mask, w_max=0.25, may_short=False)
 
 
 def test_inputs_are_named_after_the_fields_a_policy_takes(tmp_path):
-    assert EverythingPolicy.observation_schema() == "market/1"
+    assert EverythingPolicy.observation_schema() == "market/2"
     session = open_session(export_onnx(EverythingPolicy(), manifest("u"), tmp_path / "model.onnx"))
     assert [node.name for node in session.get_inputs()] == list(MARKET.fields)
     observation = random_observation_for(session, accounts=4, symbols=3, seed=1)

@@ -22,4 +22,7 @@ def panel_with_everything(seed: int) -> Panel:
         context=rng.normal(size=(*shape, 2)).astype(np.float32),
         volatility=np.where(rng.random(shape) < 0.2, np.nan, rng.uniform(0.01, 0.05, shape)),
         traded_value=np.where(rng.random(shape) < 0.2, np.nan, rng.uniform(1e5, 1e7, shape)),
+        forecast_names=("forecast_1_q50", "forecast_1_up"),
+        forecast=rng.normal(size=(*shape, 2)).astype(np.float32),
+        embedding=rng.normal(size=(*shape, 3)).astype(np.float32),
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Dict
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
@@ -173,7 +174,14 @@ class TestManyAccounts:
         observation, rewards, terminated, truncated, info = env.step(env.action_space.sample())
         assert env.observation_space.contains(observation)
         assert rewards.shape == terminated.shape == truncated.shape == info["equity"].shape == (4,)
-        assert "embedding" not in env.single_observation_space.spaces, "empty in this market"
+        assert isinstance(observation, dict)
+        assert observation["forecast"].shape == (4, 5, 2)
+        assert observation["embedding"].shape == (4, 5, 3)
+
+    def test_fields_that_are_empty_in_a_market_are_left_out(self) -> None:
+        view = FieldsView(MARKET, MarketTensors.of(steady_panel(assets=2), torch.float32))
+        assert isinstance(view.space, Dict)
+        assert set(MARKET.fields) - set(view.space.spaces) == {"context", "forecast", "embedding"}
 
     def test_what_was_seen_last_is_kept_when_accounts_restart(self) -> None:
         env = many()

@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.unit.simulation.market_paths import make_panel
 from tests.unit.simulation.rich_panels import panel_with_everything
 from toto_ops.simulation.market_tensors import MarketRow, MarketTensors, gathered_rows
+from toto_ops.simulation.observation_schema import MarketWidths
 
 EVERY_DTYPE = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
@@ -83,10 +84,17 @@ class TestWhatIsKnownWhen:
             MarketTensors.of(panel, torch.float64).latest_volatility.numpy(), np.nan_to_num(panel.volatility), rtol=1e-6
         )
 
-    def test_embeddings_of_other_rows_are_refused(self) -> None:
+    def test_at_a_close_forecasts_and_embeddings_are_those_of_the_row(self) -> None:
         panel = panel_with_everything(5)
-        with pytest.raises(ValueError, match="embeddings are"):
-            MarketTensors.of(panel, torch.float32, embedding=torch.zeros(panel.rows + 1, len(panel.symbols), 8))
+        market = MarketTensors.of(panel, torch.float32)
+        np.testing.assert_array_equal(market.forecast.numpy(), panel.forecast)
+        np.testing.assert_array_equal(market.embedding.numpy(), panel.embedding)
+        assert market.widths == MarketWidths(context=2, forecast=2, embedding=3)
+
+    def test_without_a_forecaster_both_have_no_columns(self) -> None:
+        prices = np.full((3, 2), 10.0)
+        market = MarketTensors.of(make_panel(prices, prices), torch.float32)
+        assert tuple(market.forecast.shape) == tuple(market.embedding.shape) == (3, 2, 0)
 
 
 class TestClock:

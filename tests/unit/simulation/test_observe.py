@@ -53,9 +53,8 @@ def one(state: PortfolioState, account: int) -> PortfolioState:
     return PortfolioState(*(tensor[account : account + 1] for tensor in state))
 
 
-def market_of(panel: Panel, embedding_width: int = 3) -> MarketTensors:
-    embedding = torch.randn(*panel.mask.shape, embedding_width, generator=torch.Generator().manual_seed(9))
-    return MarketTensors.of(panel, torch.float64, embedding=embedding)
+def market_of(panel: Panel) -> MarketTensors:
+    return MarketTensors.of(panel, torch.float64)
 
 
 class TestFields:
@@ -77,6 +76,7 @@ class TestFields:
         assert list(observation) == list(FIELDS) == list(MARKET.fields)
         for name, tensor in observation.items():
             assert tuple(tensor.shape) == (4, *FIELDS[name].shape(market.assets, market.widths)), name
+            assert tensor.numel() > 0, name
             assert tensor.dtype == (torch.bool if name == "mask" else torch.float32), name
             assert tensor.isfinite().all(), name
 
@@ -124,7 +124,7 @@ class TestNothingFromTheFuture:
         def garbled(values: np.ndarray) -> np.ndarray:
             return np.where(later.reshape(-1, *[1] * (values.ndim - 1)), 1e6, values).astype(values.dtype)
 
-        everything = ("features", "context", "volatility", "traded_value", "open", "close")
+        everything = ("features", "context", "volatility", "traded_value", "forecast", "embedding", "open", "close")
         changed = replace(panel, **{name: garbled(getattr(panel, name)) for name in everything})
         for at in (row, torch.tensor([row])):
             known = observe(market_of(panel), at, state, RULES, MARKET.fields).tensors()

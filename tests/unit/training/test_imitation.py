@@ -75,5 +75,5 @@ def test_a_policy_that_takes_more_than_the_recorded_state_is_refused() -> None:
         inputs = ("market", "account", "mask", "clock")
 
     policy = SeesTheClock(hidden=4, layers=1, dropout=0.0, w_max=0.1, may_short=False).eval()
-    with pytest.raises(ConfigError, match=r"takes observations 'market/1', with clock.* Remedy: clone with a policy that takes"):
+    with pytest.raises(ConfigError, match=r"takes observations 'market/2', with clock.* Remedy: clone with a policy that takes"):
         measure_imitation(policy, [make_dataset(make_panel(20), 0)])

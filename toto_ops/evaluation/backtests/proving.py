@@ -37,11 +37,19 @@ TEACHER_KNOWN = "Bars up to {moment:%Y-%m-%d} influenced the numbers of the teac
 
 @dataclass(frozen=True)
 class FoldPolicy:
-    """The policy one fold trained."""
+    """The policy one fold trained.
+
+    Attributes
+    ----------
+    panel
+        Bars of train and validation as the policy sees them: those of `Proving`, or the same with forecasts attached that
+        were fitted for its fold.
+    """
 
     fold: Fold
     policy: Policy
     manifest: PolicyManifest
+    panel: Panel
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class _Leg:
 def prove(
     proving: Proving, policies: Sequence[FoldPolicy], scheme: Scheme
 ) -> tuple[tuple[BlockResult, ...], tuple[PathResult, ...]]:
-    """Let every policy trade its blocks, all policies of a block in one pass, and stitch the paths.
+    """Let every policy trade its blocks, policies that see the same bars in one pass, and stitch the paths.
 
     Raises
     ------
@@ -148,10 +156,18 @@ def _on_block(
     """Every policy that is tested on a span, with its result and that of equal weight."""
     seats = [(proven, block) for proven in policies for block in proven.fold.blocks if block.span == span]
     plan = baseline_plan(REBALANCED, proving.panel, span.after, span.until)
-    entrants = [Entrant(f"fold {proven.fold.number}", proven.policy, proving.rules, proven.policy.inputs) for proven, _ in seats]
     equal = Entrant(REBALANCED.name, plan, proving.rules.for_baselines())
-    *results, market = run_backtests(_panel(proving.panel, span), (*entrants, equal))
-    return [(proven, block, result, market) for (proven, block), result in zip(seats, results, strict=True)]
+    entrants = {
+        proven.fold.number: Entrant(f"fold {proven.fold.number}", proven.policy, proving.rules, proven.policy.inputs)
+        for proven, _ in seats
+    }
+    shared = [proven.fold.number for proven, _ in seats if proven.panel is proving.panel]
+    *together, market = run_backtests(_panel(proving.panel, span), (*(entrants[number] for number in shared), equal))
+    results = dict(zip(shared, together, strict=True))
+    for proven, _ in seats:
+        if proven.panel is not proving.panel:
+            (results[proven.fold.number],) = run_backtests(_panel(proven.panel, span), [entrants[proven.fold.number]])
+    return [(proven, block, results[proven.fold.number], market) for proven, block in seats]
 
 
 def _stitched(number: int, legs: Sequence[_Leg], config: BootstrapConfig) -> PathResult:

@@ -55,8 +55,10 @@ class Candidate:
 
     @property
     def unseen_after(self) -> datetime | None:
-        """Bars that close later influenced neither the policy nor its choice; None: no bar ever did."""
-        known = [moment for moment in (self.manifest.knows_until, self.selected_until) if moment is not None]
+        """Bars that close later can have influenced neither the policy nor its choice; None: no bar ever did."""
+        manifest = self.manifest
+        moments = (manifest.knows_until, manifest.possibly_knows_until, self.selected_until)
+        known = [moment for moment in moments if moment is not None]
         return max(known) if known else None
 
 
@@ -85,6 +87,9 @@ def choose_challenger(candidates: Sequence[Candidate], panel: Panel, universe: U
 
 def refuse_look_ahead(test: Panel, candidates: Sequence[Candidate]) -> None:
     """Refuse to judge anyone on bars at or before its `knows_until`.
+
+    What it knows only possibly, through weights from elsewhere, is a criterion (`contamination_criterion`): such a candidate
+    is shown and cannot be promoted.
 
     Raises
     ------

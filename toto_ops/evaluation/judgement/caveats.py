@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from toto_ops.evaluation.statistics.significance import Significance
 from toto_ops.universes import Universe
@@ -26,6 +27,17 @@ def market_caveats(universe: Universe) -> tuple[str, ...]:
     if len(adjustments) == 1:
         return (SURVIVORSHIP, ADJUSTMENTS[adjustments.pop()])
     return (SURVIVORSHIP, *(f"{name}: {ADJUSTMENTS[part.adjustment]}" for name, part in parts.items()))
+
+
+def contamination_caveats(name: str, possibly_knows_until: datetime | None, first_close: datetime) -> tuple[str, ...]:
+    """Of a policy that observes weights from elsewhere, which may have been trained on the very bars it is judged on."""
+    if possibly_knows_until is None or first_close > possibly_knows_until:
+        return ()
+    caveat = (
+        f"What {name} observes comes from weights released on {possibly_knows_until:%Y-%m-%d}, which may have been trained on "
+        "bars up to then: its figures on those bars are no evidence of skill, and only later bars can promote it."
+    )
+    return (caveat,)
 
 
 def power_caveats(significance: Significance, minimum_sharpe: float) -> tuple[str, ...]:

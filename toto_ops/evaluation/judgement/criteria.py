@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from toto_ops.evaluation.findings.documents import (
     ChampionComparison,
@@ -39,6 +40,7 @@ OVERFITTING = "probability of overfitting"
 BENCHMARK_FLOOR = "log return above volatility-matched equal weight"
 ORACLE_SHARE = "share of the Sharpe ratio of perfect foresight"
 EXCESS_SHARPE = "Sharpe ratio above equal weight"
+CONTAMINATION = "test bars that weights from elsewhere may know"
 PROBABILISTIC_SHARPE = "probabilistic Sharpe ratio"
 DETECTABLE_SHARPE = "minimum detectable Sharpe ratio"
 
@@ -164,6 +166,19 @@ def champion_criterion(comparison: ChampionComparison, gates: ChampionGates) -> 
         return _row(name, Estimate(value=None), ">=", -gates.sharpe_margin, "insufficient", note=note)
     note = f"difference on {comparison.bars} bars that neither has seen"
     return criterion(name, difference, ">=", -gates.sharpe_margin, compared="lower bound", note=note)
+
+
+def contamination_criterion(closes: Sequence[datetime], possibly_knows_until: datetime) -> Criterion:
+    """No test bar had closed when the weights from elsewhere that the challenger observes were released.
+
+    Parameters
+    ----------
+    closes
+        Of the test bars, increasing.
+    """
+    known = sum(close <= possibly_knows_until for close in closes)
+    note = f"of {len(closes)}; released on {possibly_knows_until:%Y-%m-%d}, and what they were trained on is not known bar by bar"
+    return criterion(CONTAMINATION, Estimate(value=known), "<=", 0, unit="count", note=note)
 
 
 def plausibility_alarms(plausibility: Plausibility, alarm: PlausibilityAlarm) -> tuple[Criterion, ...]:

@@ -29,6 +29,7 @@ from toto_ops.evaluation.findings.documents import (
     Unit,
     VolatilityMatching,
 )
+from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
 from toto_ops.evaluation.statistics.overfitting_probability import OverfittingProbability
 from toto_ops.evaluation.statistics.paired import PairedDifference
 from toto_ops.evaluation.statistics.performance import Performance
@@ -110,10 +111,13 @@ class Evidence(VersionedModel):
     minimum_detectable_sharpe
         What a true Sharpe ratio would have to be for a span this short to show it (5 % significance, 80 % power).
     significance, overfitting, plausibility
-        None in evidence of earlier schema versions, as the tables of pairs, stress spans, targets and trades are empty.
+        None in evidence of the first two schema versions, as the tables of pairs, stress spans, targets and trades are empty.
+    forecasts
+        What the forecasters whose forecasts the challenger observes are worth. Empty where it observes none, and in evidence
+        of earlier schema versions.
     """
 
-    schema_version: int = 3
+    schema_version: int = 4
     universe: str
     line: str
     retrain_id: str
@@ -142,6 +146,7 @@ class Evidence(VersionedModel):
     plausibility: Plausibility | None
     targets: tuple[Target, ...]
     trades: tuple[SymbolTrades, ...]
+    forecasts: tuple[ForecastEvaluation, ...] = ()
     openings: int = Field(ge=1)
     trials: int = Field(ge=0)
     minimum_detectable_sharpe: float
@@ -151,12 +156,14 @@ class Evidence(VersionedModel):
 
     @classmethod
     def readable_versions(cls) -> tuple[int, ...]:
-        """The first one too: evidence lies in registered models, which are never rewritten, and is read years later."""
-        return (1, *super().readable_versions())
+        """All there were: evidence lies in registered models, which are never rewritten, and is read years later."""
+        return (1, 2, *super().readable_versions())
 
     @classmethod
     def upgraded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Earlier versions lack whole parts, and say only by its name how a criterion is written."""
+        """The first two lack whole parts, and say only by its name how a criterion is written; the third has no forecasts."""
+        if content["schema_version"] >= 3:
+            return dict(content)
         return {
             **content,
             "criteria": [{**row, "unit": _earlier_unit(row["name"])} for row in content["criteria"]],

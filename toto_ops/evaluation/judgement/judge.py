@@ -21,7 +21,7 @@ from toto_ops.evaluation.findings.documents import (
 from toto_ops.evaluation.findings.stress_spans import measure_stress_spans, stress_spans
 from toto_ops.evaluation.findings.symbol_trades import symbol_trades
 from toto_ops.evaluation.judgement.candidates import Candidate, refuse_look_ahead
-from toto_ops.evaluation.judgement.caveats import market_caveats, power_caveats
+from toto_ops.evaluation.judgement.caveats import contamination_caveats, market_caveats, power_caveats
 from toto_ops.evaluation.judgement.champion import against_champion
 from toto_ops.evaluation.judgement.contest import Contest, hold_contest
 from toto_ops.evaluation.judgement.criteria import (
@@ -30,6 +30,7 @@ from toto_ops.evaluation.judgement.criteria import (
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
+    contamination_criterion,
     directional_criterion,
     imitation_criteria,
     informing_criteria,
@@ -137,10 +138,12 @@ def judge(
         *luck_criteria(luck.significance, luck.confirmation, luck.overfitting, gates),
         benchmark_criterion(board.against_matched, _matching(contest), gates.benchmark),
         *accuracy.criteria(gates),
+        *_contamination(test, challenger),
         *((champion_criterion(succession, gates.champion),) if succession else ()),
         *plausibility_alarms(plausibility, gates.plausibility),
         *informing_criteria(luck.significance, board.stresses),
     )
+    (first_close,) = to_aware(test.close_time[:1])
     return Evidence(
         universe=universe.name,
         line=challenger.manifest.line,
@@ -153,7 +156,7 @@ def judge(
         knows_until=challenger.manifest.knows_until,
         symbols=panel.symbols,
         splits=splits,
-        first_close=to_aware(test.close_time[:1])[0],
+        first_close=first_close,
         test_bars=len(contest.main.returns),
         periods_per_year=years,
         challenger=board.challenger,
@@ -175,7 +178,11 @@ def judge(
         minimum_detectable_sharpe=luck.significance.minimum_detectable_sharpe,
         criteria=criteria,
         verdict=verdict_of(criteria),
-        caveats=(*market_caveats(universe), *power_caveats(luck.significance, gates.minimum_sharpe)),
+        caveats=(
+            *market_caveats(universe),
+            *contamination_caveats(challenger.name, challenger.manifest.possibly_knows_until, first_close),
+            *power_caveats(luck.significance, gates.minimum_sharpe),
+        ),
     )
 
 
@@ -208,13 +215,14 @@ def _length(result: BacktestResult) -> SpanLength:
 def _luck(
     contest: Contest, validation: BacktestResult, splits: Splits, circumstances: Circumstances, universe: Universe
 ) -> _Luck:
-    # Only trials of this very split, on all of its symbols and bars, were ever chosen among; all that was tried before informed
-    # them. One that lived through a few of the bars would leave too few in common, and the question could not be asked at all.
+    # Only trials on this very validation span, with all of its symbols and bars, were ever chosen among, however much of train
+    # they learnt from; all that was tried before informed them. One that lived through a few of the bars would leave too few in
+    # common, and the question could not be asked at all.
     lived_through = set(to_aware(validation.open_time[1:]))
     chosen_among = [
         trial
         for trial in circumstances.trials
-        if trial.split == splits and trial.symbols is None and lived_through <= set(trial.timestamps)
+        if _chosen_on(trial.split) == _chosen_on(splits) and trial.symbols is None and lived_through <= set(trial.timestamps)
     ]
     return _Luck(
         significance=significance_of(
@@ -227,6 +235,17 @@ def _luck(
         confirmation=Confirmation(probabilistic_sharpe(SharpeSample.of(validation.returns)), _length(validation).held),
         overfitting=overfitting_probability_of(chosen_among),
     )
+
+
+def _chosen_on(splits: Splits) -> tuple[Span, Span]:
+    """The spans that say what was chosen among what: lines may learn from different parts of the same train span."""
+    return splits.validation, splits.test
+
+
+def _contamination(test: Panel, challenger: Candidate) -> tuple[Criterion, ...]:
+    """Asked of those alone that observe weights from elsewhere."""
+    released = challenger.manifest.possibly_knows_until
+    return () if released is None else (contamination_criterion(to_aware(test.close_time), released),)
 
 
 def _imitation(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.evaluation.reports.figures import FIGURES, cell
+from toto_ops.evaluation.reports.forecast_tables import shown_forecasts
 from toto_ops.evaluation.reports.judgement_plots import draw_plots
 from toto_ops.evaluation.reports.pages import page_environment
 from toto_ops.evaluation.reports.statements import accuracy_statements, belief_statements, verdict_statement
@@ -25,6 +26,7 @@ def render_page(evidence: Evidence) -> str:
         plots=draw_plots(evidence),
         verdict=verdict_statement(evidence),
         accuracy=accuracy_statements(evidence),
+        forecasts=[shown_forecasts(evaluation) for evaluation in evidence.forecasts],
         beliefs=belief_statements(evidence),
     )
 

@@ -20,6 +20,7 @@ from toto_ops.evaluation.reports.figures import (
     ratio,
     required,
 )
+from toto_ops.evaluation.reports.forecast_tables import forecast_section
 from toto_ops.evaluation.reports.statements import accuracy_statements, belief_statements, verdict_statement
 from toto_ops.evaluation.reports.text_layout import bullets, document, section, text_table
 from toto_ops.evaluation.reports.text_tables import paired_table, performance_table, trades_table
@@ -53,6 +54,7 @@ def render_text(evidence: Evidence) -> str:
         section("Targets", target_table(evidence.targets)),
         section("Round trips of the challenger", trades_table(evidence.trades)),
         section("Accuracy", bullets(accuracy_statements(evidence))),
+        *(forecast_section(evaluation) for evaluation in evidence.forecasts),
         section("How much to believe", bullets(belief_statements(evidence))),
     )
 

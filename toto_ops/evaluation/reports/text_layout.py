@@ -35,9 +35,9 @@ def section(title: str, *blocks: str) -> str:
     return "\n".join((title.upper(), *present)) if present else ""
 
 
-def bullets(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str], width: int = WIDTH) -> str:
     """Each line as an item of a list, wrapped."""
-    return "\n".join("\n".join(wrap(line, WIDTH, initial_indent="- ", subsequent_indent="  ")) for line in lines)
+    return "\n".join("\n".join(wrap(line, width, initial_indent="- ", subsequent_indent="  ")) for line in lines)
 
 
 def document(*sections: str) -> str:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from toto_ops.errors import InsufficientDataError
 from toto_ops.forecasting.head import QuantileHead
 from toto_ops.forecasting.series import lengths_of
 
@@ -60,7 +61,12 @@ class Backbone(nn.Module, ABC):
     width: int
     minimum_bars: int
     patch: int
-    head: QuantileHead | None = None
+    head: QuantileHead | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not a class attribute: that would hide the module of the same name that a subclass sets.
+        self.head = None
 
     @property
     @abstractmethod
@@ -119,3 +125,23 @@ class Backbone(nn.Module, ABC):
         bar = lengths_of(x).unsqueeze(-1) - torch.arange(count, 0, -1, device=x.device)
         found = states.gather(1, bar.clamp_min(0).unsqueeze(-1).expand(-1, -1, self.width))
         return torch.where((bar >= 0).unsqueeze(-1), found, torch.nan)
+
+    def _lengths_to_forecast(self, x: Tensor) -> Tensor:
+        """`[B]` bars of each series.
+
+        Raises
+        ------
+        InsufficientDataError
+            If one has fewer than `minimum_bars`.
+        BarDataError
+            If a value within one is not finite.
+        """
+        lengths = lengths_of(x)
+        short = (lengths < self.minimum_bars).nonzero().flatten().tolist()
+        if short:
+            raise InsufficientDataError(
+                f"{int(lengths[short[0]])} bars are fewer than the {self.minimum_bars} that {self.kind} needs to foretell",
+                where=f"series {short[0]}",
+                remedy="leave this series out until it has more",
+            )
+        return lengths

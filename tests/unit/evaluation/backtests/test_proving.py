@@ -23,6 +23,7 @@ from toto_ops.evaluation.backtests.proving import FoldPolicy, Proving, caveats_o
 from toto_ops.evaluation.reports.cross_validation_tables import block_rows, distribution, path_rows
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, Estimate
 from toto_ops.features.moments import to_aware
+from toto_ops.features.panel import Panel
 from toto_ops.learning.splits import SplitConfig, make_splits
 from toto_ops.market.calendars import rows_per_year
 from toto_ops.policies.contract import Policy, PolicyManifest
@@ -63,7 +64,9 @@ class Buyer(Policy):
 GROUND = Ground(PANEL.close_time, SPLITS, CONFIG)
 
 
-def proven_by(scheme: Scheme, ground: Ground = GROUND, *, knows_until: datetime | None = None) -> list[FoldPolicy]:
+def proven_by(
+    scheme: Scheme, ground: Ground = GROUND, *, knows_until: datetime | None = None, panel: Panel = KNOWN
+) -> list[FoldPolicy]:
     """One policy per fold, each of another strength, knowing what its fold was trained on unless told otherwise."""
     policies = []
     for fold in scheme.split(ground):
@@ -80,7 +83,7 @@ def proven_by(scheme: Scheme, ground: Ground = GROUND, *, knows_until: datetime 
             code_version="1",
             knows_until=knows_until or fold.splits.validation.until,
         )
-        policies.append(FoldPolicy(fold, policy, manifest))
+        policies.append(FoldPolicy(fold, policy, manifest, panel))
     return policies
 
 
@@ -107,7 +110,7 @@ def test_blocks_and_paths_of_joined_markets_have_the_years_of_their_own_bars():
     splits = make_splits(panel.close_time, CONFIG)
     known = panel.between(None, splits.validation.until)
     multi = load_universes(Settings()).universe("multi")
-    policies = proven_by(FORWARD, Ground(panel.close_time, splits, CONFIG))
+    policies = proven_by(FORWARD, Ground(panel.close_time, splits, CONFIG), panel=known)
     (blocks, (path,)), (daily, (daily_path,)) = (
         prove(Proving(universe, known, RULES, PROVING.bootstrap), policies, FORWARD) for universe in (multi, COINS)
     )

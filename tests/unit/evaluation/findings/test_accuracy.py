@@ -133,7 +133,7 @@ class SeesTheMarket(Policy):
 def test_a_pupil_that_takes_more_than_the_recorded_state_is_refused(panel_of, universe, candidate):
     panel = panel_of(rows=60)
     taught = backtest(panel, candidate("fallback").policy, TradingRules.of(universe))
-    says = "'market/1', with context, portfolio; decisions of a teacher are recorded with observations 'state34/1' alone"
+    says = "'market/2', with context, portfolio; decisions of a teacher are recorded with observations 'state34/1' alone"
     with pytest.raises(ConfigError, match=says):
         confusion_per_bar(panel, taught, SeesTheMarket())
 

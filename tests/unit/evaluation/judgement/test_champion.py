@@ -35,6 +35,18 @@ def test_bars_that_decided_the_champions_own_promotion_do_not_count(compared, ca
     assert comparison.difference is None
 
 
+def test_bars_that_either_may_know_through_weights_from_elsewhere_do_not_count(compared, candidate, panel):
+    released = panel.close_time[-101].astype(object).replace(tzinfo=UTC)
+    known = released - timedelta(days=50)
+    assert compared(candidate("bc", knows_until=known), candidate("champion", knows_until=known)).bars > 99
+    for contaminated in ("bc", "champion"):
+        pair = [
+            candidate(line, knows_until=known, possibly_knows_until=released if line == contaminated else None)
+            for line in ("bc", "champion")
+        ]
+        assert compared(*pair).bars == 99
+
+
 def test_a_twin_of_the_champion_is_not_inferior(compared, candidate, splits, gates):
     comparison = compared(
         candidate("bc", knows_until=splits.validation.until), candidate("champion", knows_until=splits.train.until)

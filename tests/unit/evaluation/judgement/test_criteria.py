@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from toto_ops.evaluation.findings.documents import (
@@ -26,6 +28,7 @@ from toto_ops.evaluation.judgement.criteria import (
     absolute_criteria,
     benchmark_criterion,
     champion_criterion,
+    contamination_criterion,
     criterion,
     directional_criterion,
     imitation_criteria,
@@ -247,6 +250,15 @@ def test_what_is_too_good_to_be_true_raises_an_alarm(share, excess, verdicts, ve
     gate = criterion("gate", Estimate(value=1.0), ">=", 1.0)
     assert verdict_of((gate, *alarms)) == verdict
     assert all(("look for leakage" in one.note) == (one.verdict == "fail") for one in alarms)
+
+
+@pytest.mark.parametrize(("day", "known", "verdict"), [(9, 0, "pass"), (10, 1, "fail"), (12, 3, "fail"), (31, 5, "fail")])
+def test_a_test_bar_that_closed_when_outside_weights_were_released_may_be_known_to_them(day: int, known: int, verdict: str):
+    closes = [datetime(2024, 1, 10 + number, tzinfo=UTC) for number in range(5)]
+    row = contamination_criterion(closes, datetime(2024, 1, day, tzinfo=UTC))
+    assert (row.kind, row.measured, row.required, row.verdict) == ("gate", known, 0, verdict)
+    assert verdict_of([row]) == ("passed" if verdict == "pass" else "refused")
+    assert "of 5; released on 2024-01-" in row.note
 
 
 def test_what_informs_is_shown_and_decides_nothing():

@@ -31,8 +31,8 @@ def row(verdict: str, kind: str = "gate") -> Criterion:
 
 
 def as_version_2(evidence: Evidence) -> dict[str, Any]:
-    """What the release before this one would have stored of the same judgement."""
-    content = json.loads(evidence.model_dump_json(exclude=set(NEW_IN_VERSION_3))) | {"schema_version": 2}
+    """What the release of the second version would have stored of the same judgement."""
+    content = json.loads(evidence.model_dump_json(exclude={*NEW_IN_VERSION_3, "forecasts"})) | {"schema_version": 2}
     content["criteria"] = [
         {key: value for key, value in one.items() if key in {"name", "required", "relation", "measured", "verdict", "note"}}
         for one in content["criteria"]
@@ -97,9 +97,15 @@ def test_what_stands_in_the_way_is_listed_alarms_first(evidence):
     assert [one.name for one in judged.failures] == ["alarm fail", "gate fail"]
 
 
-def test_evidence_of_the_previous_version_is_read_and_says_what_it_lacks(evidence):
+def test_evidence_of_the_previous_version_loses_nothing(evidence):
+    content = json.loads(evidence.model_dump_json(exclude={"forecasts"})) | {"schema_version": 3}
+    assert Evidence.stored(content) == evidence
+    assert Evidence.stored(content).paired
+
+
+def test_evidence_of_the_second_version_is_read_and_says_what_it_lacks(evidence):
     earlier = Evidence.stored(as_version_2(evidence))
-    assert (earlier.schema_version, earlier.verdict) == (3, evidence.verdict)
+    assert (earlier.schema_version, earlier.verdict, earlier.forecasts) == (4, evidence.verdict, ())
     assert (earlier.significance, earlier.overfitting, earlier.plausibility) == (None, None, None)
     assert (earlier.paired, earlier.stress_spans, earlier.targets, earlier.trades) == ((), (), (), ())
     assert earlier.challenger.performance.sharpe == evidence.challenger.performance.sharpe
@@ -123,7 +129,7 @@ def test_every_figure_that_version_2_had_is_still_there():
 def test_evidence_of_another_schema_version_is_refused(evidence, tmp_path):
     content = json.loads(evidence.model_dump_json()) | {"schema_version": 99}
     (tmp_path / EVIDENCE_FILE).write_text(json.dumps(content))
-    with pytest.raises(StorageError, match="schema_version 99 cannot be read; this release reads 1, 2 and 3"):
+    with pytest.raises(StorageError, match="schema_version 99 cannot be read; this release reads 1, 2, 3 and 4"):
         read_evidence(tmp_path)
 
 

@@ -10,6 +10,7 @@ from toto_ops.errors import ConfigError, InsufficientDataError, LookAheadError
 from toto_ops.evaluation.judgement.criteria import (
     BENCHMARK_FLOOR,
     CONFIRMATION,
+    CONTAMINATION,
     DEFLATED_SHARPE,
     EXCESS_SHARPE,
     HELD_BARS,
@@ -18,6 +19,7 @@ from toto_ops.evaluation.judgement.criteria import (
 )
 from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.evaluation.statistics.metrics import sharpe_ratio
+from toto_ops.features.moments import to_aware
 
 
 def verdicts(evidence: Evidence) -> dict[str, str]:
@@ -89,6 +91,40 @@ def test_bars_at_or_before_knows_until_are_refused(judged, panel, splits, candid
     judged(challenger=candidate("bc", knows_until=first_close - timedelta(microseconds=1)))
     with pytest.raises(LookAheadError, match="bc knows bars up to"):
         judged(challenger=candidate("bc", knows_until=first_close))
+
+
+def first_test_close(panel, splits):
+    return to_aware(panel.between(splits.test.after, None).close_time[:1])[0]
+
+
+@pytest.mark.parametrize("days", [0, 40, 10_000], ids=["first bar", "some", "all"])
+def test_weights_from_elsewhere_that_may_know_test_bars_are_shown_and_never_promoted(judged, splits, panel, candidate, days):
+    first = first_test_close(panel, splits)
+    clean = judged(challenger=candidate("bc"))
+    shown = judged(challenger=candidate("bc", possibly_knows_until=first + timedelta(days=days)))
+    assert clean.verdict == "passed"
+    assert CONTAMINATION not in verdicts(clean)
+    (row,) = (criterion for criterion in shown.criteria if criterion.name == CONTAMINATION)
+    assert (row.kind, row.verdict, row.required) == ("gate", "fail", 0)
+    assert row.measured == min(days, shown.test_bars) + 1
+    assert shown.verdict == "refused"
+    assert [row.name for row in shown.failures] == [CONTAMINATION]
+    assert any("may have been trained on bars up to then" in caveat for caveat in shown.caveats)
+    assert shown.challenger == clean.challenger, "the figures themselves are what they are"
+
+
+def test_weights_released_before_the_test_span_contaminate_nothing(judged, splits, panel, candidate):
+    first = first_test_close(panel, splits)
+    evidence = judged(challenger=candidate("bc", possibly_knows_until=first - timedelta(microseconds=1)))
+    assert verdicts(evidence)[CONTAMINATION] == "pass"
+    assert evidence.verdict == "passed"
+    assert not any("released" in caveat for caveat in evidence.caveats)
+
+
+def test_trials_of_a_line_that_learnt_from_half_of_train_were_chosen_among_too(judged, trials_of, splits):
+    half = splits.train.model_copy(update={"after": splits.train.until - (splits.train.until - splits.train.after) / 2})
+    others = [trial.model_copy(update={"split": splits.model_copy(update={"train": half})}) for trial in trials_of(6)]
+    assert judged(trials=others).overfitting == judged(trials=trials_of(6)).overfitting
 
 
 def test_a_fallback_or_an_ineligible_candidate_must_not_know_the_test_span_either(judged, splits, candidate):

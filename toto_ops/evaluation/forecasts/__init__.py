@@ -1,0 +1,1 @@
+"""Forecasts measured against what came to be, and against forecasts that cost nothing."""

@@ -1,0 +1,51 @@
+"""Files for other programs: written whole or not at all, and never over anything that is not an export itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from toto_ops.errors import StorageError
+from toto_ops.storage.refusals import named_refusals
+
+KIND = "toto-ops.export"
+"""Key of the metadata by which an export is known for one."""
+
+EMBEDDINGS = "embeddings"
+"""Its value in files of embeddings, and in models that make them."""
+
+
+def write_export(path: Path, write: Callable[[Path], None], is_export: Callable[[Path], bool]) -> Path:
+    """Let `write` fill a file beside `path`, and move it there.
+
+    Parameters
+    ----------
+    is_export
+        Whether a file that is there already was written by an earlier export; otherwise it stays as it is.
+
+    Raises
+    ------
+    StorageError
+        If something else is there, or the disk is full or read-only.
+    """
+    if path.exists() and not (path.is_file() and is_export(path)):
+        raise StorageError(
+            "is there already and is no export of embeddings", where=str(path), remedy="name another file, or remove this one"
+        )
+    with named_refusals(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+        os.close(descriptor)
+        staged = Path(name)
+        try:
+            write(staged)
+            with staged.open("rb") as stream:
+                os.fsync(stream.fileno())
+            staged.chmod(0o644)
+            staged.replace(path)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+    return path

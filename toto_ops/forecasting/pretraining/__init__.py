@@ -1,0 +1,1 @@
+"""Fitting a forecaster: windows streamed from bars, augmented, foretold, and stopped in time."""
