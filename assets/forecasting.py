@@ -12,6 +12,7 @@ from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from toto_ops.forecasting.specialists.specialists import SpecialistRow
+    from toto_ops.pipeline.forecasting_steps import NotMade
 
 GROUP = "forecasting"
 
@@ -37,9 +38,11 @@ def _forecaster(universe: Universe) -> dg.AssetsDefinition:
         description="One forecaster for every symbol: a backbone and a quantile head, fitted on the first half of train.",
     )
     def forecaster(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
-        from toto_ops.pipeline.forecasting_steps import make_forecaster
+        from toto_ops.pipeline.forecasting_steps import NotMade, make_forecaster
 
         made = make_forecaster(toto.project(), toto.retraining(context, universe), universe, context.log.info)
+        if isinstance(made, NotMade):
+            return dg.MaterializeResult(metadata=_not_made(made))
         manifest = made.manifest
         return dg.MaterializeResult(
             metadata={
@@ -71,9 +74,11 @@ def _specialist_forecaster(universe: Universe) -> dg.AssetsDefinition:
         "generic forecaster on validation does not serve.",
     )
     def specialist_forecaster(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
-        from toto_ops.pipeline.forecasting_steps import make_specialists
+        from toto_ops.pipeline.forecasting_steps import NotMade, make_specialists
 
         made = make_specialists(toto.project(), toto.retraining(context, universe), universe)
+        if isinstance(made, NotMade):
+            return dg.MaterializeResult(metadata=_not_made(made))
         rows = {row.symbol: _shown(row) for row in made.specialists.table}
         for symbol in context.partition_keys:
             shown = {**rows[symbol], "reused": made.reused} if symbol in rows else {"status": "takes no part"}
@@ -81,6 +86,10 @@ def _specialist_forecaster(universe: Universe) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata={"specialists": table(list(rows.values()))})
 
     return specialist_forecaster
+
+
+def _not_made(made: "NotMade") -> dict[str, str]:
+    return {"status": "not made", "reason": made.reason}
 
 
 def _shown(row: "SpecialistRow") -> dict[str, str | int | float | bool]:
@@ -102,8 +111,11 @@ def _embeddings(universe: Universe) -> dg.AssetsDefinition:
     )
     def embeddings(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
         from toto_ops.pipeline.embedding_steps import make_embeddings
+        from toto_ops.pipeline.forecasting_steps import NotMade
 
         made = make_embeddings(toto.project(), toto.retraining(context, universe), universe, context.log.info)
+        if isinstance(made, NotMade):
+            return dg.MaterializeResult(metadata=_not_made(made))
         known = {one.symbol: one for one in made.symbols}
         for symbol in context.partition_keys:
             shown = known[symbol].model_dump(mode="json") if symbol in known else {"status": "takes no part"}
@@ -139,8 +151,15 @@ def _forecast_evaluation(universe: Universe) -> dg.AssetsDefinition:
     def forecast_evaluation(context: dg.AssetExecutionContext, toto: TotoOps) -> Iterator[dg.MaterializeResult[None]]:
         from toto_ops.evaluation.reports.forecast_tables import scores_table, symbols_table
         from toto_ops.pipeline.forecast_evaluation_steps import make_forecast_evaluation
+        from toto_ops.pipeline.forecasting_steps import NotMade
 
         made = make_forecast_evaluation(toto.project(), toto.retraining(context, universe), universe)
+        if isinstance(made, NotMade):
+            result = dg.AssetCheckResult(
+                check_name="skill", passed=False, severity=dg.AssetCheckSeverity.WARN, description=made.reason
+            )
+            yield dg.MaterializeResult(asset_key=key, metadata=_not_made(made), check_results=[result])
+            return
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={

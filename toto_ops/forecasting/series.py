@@ -99,7 +99,9 @@ def lengths_of(x: Tensor) -> Tensor:
         If a value within a series is NaN or infinite: it names the series and the bar.
     """
     finite = torch.isfinite(x).all(dim=1)
-    lengths = torch.where(torch.isnan(x).all(dim=1), 0, torch.arange(1, x.shape[-1] + 1, device=x.device)).amax(dim=-1)
+    bars_so_far = torch.where(torch.isnan(x).all(dim=1), 0, torch.arange(1, x.shape[-1] + 1, device=x.device))
+    # A series of no bars has a largest number as well.
+    lengths = torch.nn.functional.pad(bars_so_far, (1, 0)).amax(dim=-1)
     broken = ~finite & (torch.arange(x.shape[-1], device=x.device) < lengths.unsqueeze(-1))
     if broken.any():
         row, bar = broken.nonzero()[0].tolist()

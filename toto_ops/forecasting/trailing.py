@@ -9,7 +9,7 @@ from torch import Tensor
 
 def log_returns(close: Tensor) -> Tensor:
     """`[B, T]` change of the log close since the bar before; NaN at the first bar."""
-    return F.pad(close.diff(dim=-1), (1, 0), value=torch.nan)
+    return close - shifted(close, 1)
 
 
 def exponential_volatility(returns: Tensor, span: float, window: int) -> Tensor:

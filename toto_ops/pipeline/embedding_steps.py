@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel
+from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware
 from toto_ops.features.trends import TREND_FEATURES
 from toto_ops.pipeline.feature_steps import panel_of
@@ -18,7 +19,9 @@ from toto_ops.pipeline.forecasting_steps import (
     EMBEDDER,
     EMBEDDINGS,
     FORECASTER,
+    NO_FORECASTER,
     SPECIALISTS,
+    NotMade,
     checkpoint_folder,
     forecaster_of,
     series_in,
@@ -77,7 +80,7 @@ class EmbeddingsMade:
 @named_refusals(PLACES)
 def make_embeddings(
     project: Project, retraining: Retraining, universe: Universe, note: Callable[[str], None] = lambda _: None
-) -> EmbeddingsMade:
+) -> EmbeddingsMade | NotMade:
     """Fit the embedder on what the forecaster was fitted on, and bring embeddings and forecasts of the panel up to date.
 
     Parameters
@@ -87,8 +90,13 @@ def make_embeddings(
     """
     import torch
 
+    if not retraining.has(FORECASTER):
+        return NO_FORECASTER
     torch.set_num_threads(project.settings.torch_threads)
-    _make_embedder(project, retraining, universe, note)
+    try:
+        _make_embedder(project, retraining, universe, note)
+    except InsufficientDataError as error:
+        return NotMade(str(error))
     model = embedding_model_of(retraining)
     panel, _ = panel_of(retraining)
     updated = _update(project, retraining, universe, model, panel)

@@ -100,8 +100,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
         contestants = Contestants(challenger, others, champion)
         evidence = _judge(project, retraining, universe, Bars(panel, splits), contestants)
         # After the judgement, which has written down that the test span is opened.
-        forecasts = _forecasts(project, retraining, universe, splits)
-        evidence = evidence.model_copy(update={"forecasts": tuple(one.pooled_only() for one in forecasts)})
+        evidence = evidence.model_copy(update={"forecasts": _forecasts(project, retraining, universe, splits)})
         write_evidence(evidence, folder)
         write_report(evidence, folder)
         write_text_report(evidence, folder)
@@ -117,8 +116,10 @@ def _forecasts(project: Project, retraining: Retraining, universe: Universe, spl
     """How good the forecasts were before the test span and on it; none where the retraining made no forecaster."""
     if not retraining.has(FORECASTER):
         return ()
+    policies, validation = forecast_evaluations_of(retraining)
     test = evaluate_forecasts_on(project, retraining, universe, "test", splits.test)
-    return (*forecast_evaluations_of(retraining), test)
+    # Symbol by symbol only where policies are chosen and judged: evidence goes along with every registered version.
+    return policies.pooled_only(), validation, test
 
 
 def evidence_of(retraining: Retraining) -> tuple[Evidence, Path]:

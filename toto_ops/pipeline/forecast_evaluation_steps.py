@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from toto_ops.configuration import VersionedModel, in_words
 from toto_ops.errors import StorageError
 from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
-from toto_ops.pipeline.forecasting_steps import FORECASTER, SPECIALISTS, forecaster_of, series_in, spans_of, specialists_of
+from toto_ops.pipeline.forecasting_steps import (
+    FORECASTER,
+    NO_FORECASTER,
+    SPECIALISTS,
+    NotMade,
+    forecaster_of,
+    series_in,
+    spans_of,
+    specialists_of,
+)
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
@@ -65,11 +74,13 @@ class ForecastEvaluationMade:
         return any(horizon.beats_all for horizon in self.evaluations[-1].pooled)
 
 
-def make_forecast_evaluation(project: Project, retraining: Retraining, universe: Universe) -> ForecastEvaluationMade:
+def make_forecast_evaluation(project: Project, retraining: Retraining, universe: Universe) -> ForecastEvaluationMade | NotMade:
     """Evaluate on the policies' half of train and on validation, or reuse the evaluation of the very same forecasts.
 
     The test span stays closed: the evaluation report opens it, and says what the forecasts came to there.
     """
+    if not retraining.has(FORECASTER):
+        return NO_FORECASTER
     spans, splits = spans_of(project, retraining, universe), splits_of(project, retraining, universe)
     parts = {"policies": spans.policies, "validation": splits.validation}
     inputs_hash = value_hash(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
 from toto_ops.market.bars import TABLE, load_bars
 from toto_ops.pipeline.feature_steps import panel_of
@@ -44,6 +45,16 @@ class ForecasterMade:
     reused: bool
 
 
+@dataclass(frozen=True)
+class NotMade:
+    """Why a retraining goes on without something that only those who observe it need: there are too few bars for it."""
+
+    reason: str
+
+
+NO_FORECASTER = NotMade("this retraining made no forecaster: see the asset `forecaster`")
+
+
 def spans_of(project: Project, retraining: Retraining, universe: Universe) -> ForecastingSpans:
     """Which part of train forecaster and embedder learn from, and which is left to the policies that observe them."""
     from toto_ops.forecasting.spans import forecasting_spans
@@ -63,8 +74,11 @@ def series_in(store: ArtefactStore, snapshot: Snapshot) -> tuple[BarSeries, ...]
 @named_refusals(PLACES)
 def make_forecaster(
     project: Project, retraining: Retraining, universe: Universe, note: Callable[[str], None] = lambda _: None
-) -> ForecasterMade:
+) -> ForecasterMade | NotMade:
     """Pretrain the forecaster of a universe, or reuse the one fitted on the same bars with the same configuration and code.
+
+    A universe too young for one is retrained without: nothing that is judged and served depends on it but the policies that
+    observe forecasts, and those then say what they lack.
 
     Parameters
     ----------
@@ -112,7 +126,10 @@ def make_forecaster(
         work = checkpoint_folder(project, retraining, FORECASTER, inputs_hash)
         save_forecaster(pretrain(inputs, work, lambda epoch, scores: note(f"epoch {epoch}: {scores}")), folder)
 
-    ref, reused = retraining.store.get_or_make(retraining.key(FORECASTER), inputs_hash, write)
+    try:
+        ref, reused = retraining.store.get_or_make(retraining.key(FORECASTER), inputs_hash, write)
+    except InsufficientDataError as error:
+        return NotMade(str(error))
     retraining.record(ref)
     folder = retraining.store.local_folder(ref)
     made = load_forecaster(folder)
@@ -145,8 +162,10 @@ class SpecialistsMade:
 
 
 @named_refusals(PLACES)
-def make_specialists(project: Project, retraining: Retraining, universe: Universe) -> SpecialistsMade:
+def make_specialists(project: Project, retraining: Retraining, universe: Universe) -> SpecialistsMade | NotMade:
     """Fit a specialist for every symbol in one batch; those that do not beat the generic forecaster do not serve."""
+    if not retraining.has(FORECASTER):
+        return NO_FORECASTER
     import torch
 
     from toto_ops.forecasting.specialists.files import save_specialists

@@ -72,7 +72,7 @@ def test_the_best_that_fits_is_begun_from_and_others_say_why_not(configured: Cal
     told = {one["name"]: one["refused"] for one in outlook["candidates"]}
     assert list(told) == ["better", "worse", "module.pt", "older.pth"]
     assert (told["better"], told["worse"]) == ("", "")
-    assert told["older.pth"] == "does not record which kind of backbone it is"
+    assert told["older.pth"] == "does not record which kind of backbone it is; a JSON file of its name could"
     assert "would have to be run" in told["module.pt"]
 
 

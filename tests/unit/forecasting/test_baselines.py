@@ -20,7 +20,7 @@ from toto_ops.forecasting.quantiles import LEVELS, MEDIAN, NORMAL_QUANTILES
 from toto_ops.forecasting.series import CLOSE
 
 CONFIG = StatisticalConfig(season=4, span=10, look_back=33)
-HORIZONS = (1, 3, 6)
+HORIZONS = (1, 4, 6)
 
 
 def at_the_last_bar(name: Baseline, close: NDArray[np.float64], horizon: int, config: StatisticalConfig) -> NDArray[np.float64]:
@@ -51,7 +51,7 @@ def at_the_last_bar(name: Baseline, close: NDArray[np.float64], horizon: int, co
 
 @pytest.mark.parametrize("name", BASELINES)
 @settings(max_examples=12)
-@given(seed=st.integers(0, 999), season=st.integers(1, 7), span=st.integers(2, 30), length=st.integers(1, 70))
+@given(seed=st.integers(0, 999), season=st.integers(1, 7), span=st.integers(2, 30), length=st.integers(45, 90))
 def test_each_is_what_it_says(name: Baseline, seed: int, season: int, span: int, length: int) -> None:
     config = StatisticalConfig(season=season, span=span, look_back=33)
     x = wandering_bars(length, seed, series=1)
@@ -86,6 +86,14 @@ def test_a_series_is_foretold_the_same_alone_and_among_longer_ones(name: Baselin
 
 
 @pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("bars", [0, 1, 5, 30])
+def test_a_short_history_is_not_known(name: Baseline, bars: int) -> None:
+    quantiles = baseline_quantiles(name, wandering_bars(bars), HORIZONS, CONFIG)
+    assert quantiles.shape == (2, bars, len(HORIZONS), len(LEVELS))
+    assert torch.isnan(quantiles).all()
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_quantiles_do_not_cross_and_are_known_from_one_bar_on(name: Baseline) -> None:
     quantiles = baseline_quantiles(name, share_bars(200), HORIZONS, CONFIG)
     known = torch.isfinite(quantiles)
@@ -102,9 +110,8 @@ def test_the_median_is_the_point_forecast() -> None:
     assert torch.equal(medians["ewma"], torch.zeros(3, 3, dtype=torch.float64))
     a_bar = (close[:, -1] - close[:, -1 - CONFIG.look_back]) / CONFIG.look_back
     torch.testing.assert_close(medians["drift"], a_bar.unsqueeze(-1) * torch.tensor(HORIZONS, dtype=torch.float64))
-    again = torch.stack(
-        [close[:, -5 + 1] - close[:, -5], close[:, -5 + 3] - close[:, -5], close[:, -9 + 6] - close[:, -9]], dim=-1
-    )
+    # What one and four bars ahead repeat began four bars ago, what six bars ahead repeat eight.
+    again = torch.stack([close[:, ago + ahead] - close[:, ago] for ago, ahead in ((-5, 1), (-5, 4), (-9, 6))], dim=-1)
     torch.testing.assert_close(medians["seasonal_naive"], again)
 
 

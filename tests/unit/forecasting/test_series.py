@@ -81,6 +81,10 @@ def test_series_are_stacked_from_their_beginnings() -> None:
 
 def test_nothing_stacked_is_no_series_of_no_bars() -> None:
     assert stacked([]).shape == (0, len(VARIATES), 0)
+    assert lengths_of(stacked([])).tolist() == []
+    nothing = series_of("AAA", bars_with()).take(slice(0, 0))
+    assert lengths_of(stacked([nothing, nothing])).tolist() == [0, 0]
+    assert newest(stacked([nothing]), 3).shape == (1, len(VARIATES), 0)
 
 
 @given(ends=st.lists(st.integers(0, 9), min_size=1, max_size=4))

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.forecasts.documents import (
     Calibration,
     Comparison,
@@ -44,15 +43,12 @@ RESOLUTION = 1e-6
 def evaluate_forecasts(forecasts: SpanForecasts, bootstrap: BootstrapConfig) -> ForecastEvaluation:
     """Measure the forecaster and every baseline against what came to be.
 
+    A horizon longer than the span has no outcome, and so no figures.
+
     Parameters
     ----------
     bootstrap
         Resamples, level of the intervals, and the mean length of a block where the horizon is shorter.
-
-    Raises
-    ------
-    InsufficientDataError
-        If at some horizon not one outcome of any symbol can be compared.
     """
     by_horizon = [_evaluate_horizon(forecasts, column, horizon, bootstrap) for column, horizon in enumerate(forecasts.horizons)]
     return ForecastEvaluation(
@@ -80,12 +76,6 @@ def _evaluate_horizon(
     """Pooled, then of each symbol."""
     tallies = [tally(comparable(one, column, horizon), one.scale) for one in forecasts.symbols]
     totals = [one.total for one in tallies]
-    if not any(total.outcomes for total in totals):
-        raise InsufficientDataError(
-            f"no forecast over {horizon} bars has an outcome by {forecasts.span.until:%Y-%m-%d}",
-            where=f"forecasts of {forecasts.part}",
-            remedy="add history, or leave this horizon out of forecasting.yaml",
-        )
     sums = _resampled_sums(tallies, bootstrap.model_copy(update={"block_length": max(bootstrap.block_length, float(horizon))}))
     pooled, *each = (
         _horizon_evaluation(horizon, total, sums[:, group], forecasts.contestants, bootstrap.level)
@@ -97,6 +87,8 @@ def _evaluate_horizon(
 def _resampled_sums(tallies: Sequence[SymbolTally], config: BootstrapConfig) -> Array:
     """Sums of `per_moment` on the sample and its resamples, `[1 + samples, 1 + A, C + COLUMNS]`: pooled, then each symbol."""
     moments = np.unique(np.concatenate([one.close_time for one in tallies]))
+    if not len(moments):
+        return np.zeros((1, 1 + len(tallies), tallies[0].per_moment.shape[1]))
     together = -(-len(moments) // MOST_MOMENTS)
     rows = -(-len(moments) // together)
     columns = np.zeros((rows, 1 + len(tallies), tallies[0].per_moment.shape[1]))

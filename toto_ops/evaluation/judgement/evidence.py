@@ -113,8 +113,8 @@ class Evidence(VersionedModel):
     significance, overfitting, plausibility
         None in evidence of the first two schema versions, as the tables of pairs, stress spans, targets and trades are empty.
     forecasts
-        What the forecasters whose forecasts the challenger observes are worth. Empty where it observes none, and in evidence
-        of earlier schema versions.
+        What the forecasts of the retraining are worth, span by span, whether the challenger observes them or not. Empty where
+        it made none, and in evidence of earlier schema versions.
     """
 
     schema_version: int = 4

@@ -14,6 +14,7 @@ from toto_ops.forecasting.pretraining.learners import Learner
 from toto_ops.forecasting.pretraining.samples import dense_loss, random_walk_loss
 from toto_ops.forecasting.pretraining.series_source import SeriesSource
 from toto_ops.forecasting.pretraining.windows import Batch, Window, batches
+from toto_ops.forecasting.series import CLOSE
 from toto_ops.learning.epochs import Progress, Scores
 from toto_ops.learning.seeds import seeded
 
@@ -109,6 +110,17 @@ class PretrainingCourse:
 def random_walk_score(learner: Learner, lessons: Lessons) -> float:
     """Validation loss of the random walk with the latest volatility, over the same forecasts."""
     return mean_loss(random_walk_loss(learner.measure(batch)[1]) for batch in lessons.measured(lessons.validation))
+
+
+def close_scores(learner: Learner, lessons: Lessons) -> dict[str, float]:
+    """Validation loss of the close alone, and of the random walk on it: returns are harder to foretell than ranges."""
+    learner.module.eval()
+    losses, of_random_walk = [], []
+    for batch in lessons.measured(lessons.validation):
+        quantiles, targets = (part[:, CLOSE] for part in learner.measure(batch))
+        losses.append(dense_loss(quantiles, targets))
+        of_random_walk.append(random_walk_loss(targets))
+    return {"validation_close_loss": mean_loss(losses), "untrained_validation_close_loss": mean_loss(of_random_walk)}
 
 
 def mean_loss(parts: Iterable[tuple[torch.Tensor, int]]) -> float:

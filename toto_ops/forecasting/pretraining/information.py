@@ -29,9 +29,11 @@ def information_coefficients(
     steps = [horizon - 1 for horizon in horizons]
     pairs_of_symbol = []
     for own in _measured(windows):
-        measured = [learner.measure(batch) for batch in lessons.measured(own)]
-        pairs = ((quantiles[:, CLOSE, steps, MEDIAN], targets[:, CLOSE, steps]) for quantiles, targets in measured)
-        pairs_of_symbol.append(np.concatenate([np.stack([part.numpy() for part in pair]) for pair in pairs], axis=1))
+        pairs = []
+        for batch in lessons.measured(own):
+            quantiles, targets = learner.measure(batch)
+            pairs.append(np.stack((quantiles[:, CLOSE, steps, MEDIAN].numpy(), targets[:, CLOSE, steps].numpy())))
+        pairs_of_symbol.append(np.concatenate(pairs, axis=1))
     longest = max(pairs.shape[1] for pairs in pairs_of_symbol)
     padding = [((0, 0), (0, longest - pairs.shape[1]), (0, 0)) for pairs in pairs_of_symbol]
     padded = [np.pad(pairs, width, constant_values=np.nan) for pairs, width in zip(pairs_of_symbol, padding, strict=True)]

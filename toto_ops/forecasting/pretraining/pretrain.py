@@ -16,7 +16,7 @@ from toto_ops.forecasting.backbones.loading import Loaded
 from toto_ops.forecasting.config import ForecastingConfig
 from toto_ops.forecasting.forecaster import Forecaster, ForecasterManifest, Network
 from toto_ops.forecasting.head import QuantileHead
-from toto_ops.forecasting.pretraining.course import EpochScores, Lessons, PretrainingCourse, random_walk_score
+from toto_ops.forecasting.pretraining.course import EpochScores, Lessons, PretrainingCourse, close_scores, random_walk_score
 from toto_ops.forecasting.pretraining.information import information_coefficients
 from toto_ops.forecasting.pretraining.learners import EndToEnd, HeadAlone, Learner
 from toto_ops.forecasting.pretraining.series_source import SeriesSource
@@ -85,7 +85,8 @@ def pretrain(
 
     The same inputs give the same weights, bit for bit. A pretraining that was killed goes on after its last finished epoch.
     Where no epoch beats the random walk with the latest volatility on validation, the forecaster is that random walk, and
-    `beats_random_walk` among its metrics is 0.
+    `beats_random_walk` among its metrics is 0. That is judged by all variates together; `validation_close_loss` beside
+    `untrained_validation_close_loss` says whether it holds for returns.
 
     Parameters
     ----------
@@ -122,6 +123,7 @@ def pretrain(
         if not metrics["beats_random_walk"]:
             _forget(network, inputs.config)
         network.eval()
+        metrics |= close_scores(learner, lessons)
         for part, windows in (("fit", lessons.train_scored), ("validation", lessons.validation)):
             measured = information_coefficients(learner, lessons, windows, inputs.config.horizons)
             metrics |= {f"ic_{part}_{horizon}": value for horizon, value in measured.items()}

@@ -157,26 +157,6 @@ class ModelLibrary:
         ]
         return tuple(sorted(found, key=lambda candidate: (bool(candidate.refused), *_rank(candidate))))
 
-    def named(self, name: str) -> StoredModel:
-        """The model of a name, whatever was recorded about it.
-
-        Raises
-        ------
-        StorageError
-            If there is none, more than one, or it cannot be read.
-        """
-        found = [model for model in self._all() if model.name == name]
-        if len(found) != 1:
-            places = ", ".join(model.where for model in found)
-            raise StorageError(
-                f"{len(found)} models are called so: {places}" if found else "no stored model is called so",
-                where=name,
-                remedy="see `toto-ops forecasters` for those there are",
-            )
-        if isinstance(found[0], Unreadable):
-            raise StorageError(found[0].reason, where=found[0].where, remedy="see `toto-ops forecasters` for others")
-        return found[0]
-
     def _all(self) -> list[StoredModel | Unreadable]:
         return [model for source in self.sources for model in source.models()]
 
@@ -195,7 +175,7 @@ def _objection(model: StoredModel, beginning: Beginning) -> str:
 
 def _objections(record: Record, beginning: Beginning) -> Iterator[str]:
     if record.kind is None:
-        yield "does not record which kind of backbone it is"
+        yield "does not record which kind of backbone it is; a JSON file of its name could"
     elif beginning.kind is not None and record.kind != beginning.kind:
         yield f"is a {record.kind} backbone, not a {beginning.kind} one"
     if record.beats_random_walk is False:

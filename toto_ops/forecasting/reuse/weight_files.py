@@ -146,5 +146,5 @@ def _require_some(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception) -> StorageError:
-    told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    told = re.split(r"\.\s|\n", str(error).strip())[0] or type(error).__name__
     return StorageError(f"cannot be read ({told:.120})", where=str(path), remedy="copy it anew, or remove it")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tests.unit.evaluation.forecasts.forecast_samples import CONTESTANTS, START, made_up, moments, span_of
-from toto_ops.errors import InsufficientDataError
 from toto_ops.evaluation.forecasts import evaluation
 from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
 from toto_ops.evaluation.forecasts.evaluation import evaluate_forecasts
@@ -255,10 +254,14 @@ def test_a_correlation_is_never_more_certain_than_one():
     assert at.forecaster.information_coefficient.high <= 1.0
 
 
-def test_a_span_in_which_nothing_came_to_be_is_refused():
-    forecasts = made_up("AAA", skill=0.5, bars=4)
-    with pytest.raises(InsufficientDataError, match="no forecast over 5 bars has an outcome"):
-        evaluate_forecasts(span_of([forecasts]), FEW)
+def test_a_horizon_longer_than_the_span_has_no_figures_and_the_others_have_theirs():
+    found = evaluate_forecasts(span_of([made_up("AAA", skill=0.5, bars=4)]), FEW)
+    assert found.at(1).outcomes > 0
+    assert found.at(1).forecaster.crps is not None
+    longer = found.at(5)
+    assert (longer.outcomes, longer.forecaster.crps, longer.forecaster.calibration) == (0, None, None)
+    assert not longer.beats_all
+    assert {one.skill.value for one in longer.comparisons} == {None}
 
 
 def test_constant_prices_have_no_score_that_divides_by_their_changes():

@@ -123,6 +123,18 @@ def test_untrained_it_foretells_a_random_walk_with_the_latest_volatility() -> No
         torch.testing.assert_close(quantiles[4, row, 2, 0], volume.mean(), rtol=1e-5, atol=1e-5)
 
 
+def test_it_foretells_what_its_head_reads_off_the_last_state() -> None:
+    backbone, ends = made(), (120, 80)
+    torch.nn.init.normal_(backbone.head.out.weight, generator=torch.Generator().manual_seed(0))
+    x = ended_after(share_bars(120)[:2], *ends)
+    with torch.no_grad():
+        everywhere = CausalScale.of(x).real_units(backbone.head(backbone.states(x)).double())
+    found = backbone.forecast(x, 3)
+    for row, end in enumerate(ends):
+        expected = everywhere[row, end - 1, :, :3].movedim(-1, 0)
+        torch.testing.assert_close(found[:, row], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_refuses_to_look_further_ahead_than_its_head() -> None:
     with pytest.raises(InsufficientDataError, match="asked for 6 bars ahead of a forecaster that looks 5 ahead"):
         made().forecast(share_bars(100), 6)

@@ -84,6 +84,7 @@ def test_it_learns_that_returns_follow_each_other(tmp_path: Path) -> None:
     metrics = fitted.manifest.metrics
     assert metrics["beats_random_walk"] == 1.0
     assert metrics["validation_loss"] < 0.99 * metrics["untrained_validation_loss"]
+    assert metrics["validation_close_loss"] < 0.99 * metrics["untrained_validation_close_loss"]
     assert metrics["ic_validation_1"] > 0.25
     assert metrics["validation_loss"] == min(scores.validation for scores in told)
 
@@ -105,6 +106,7 @@ def test_where_nothing_beats_the_random_walk_the_forecaster_is_it_and_says_so(tm
     assert metrics["validation_loss"] == pytest.approx(metrics["untrained_validation_loss"], rel=1e-5)
     said = fitted.head(torch.randn(5, fitted.backbone.width))
     torch.testing.assert_close(said, torch.tensor(NORMAL_QUANTILES).expand_as(said), atol=1e-5, rtol=0)
+    assert metrics["validation_close_loss"] == pytest.approx(metrics["untrained_validation_close_loss"], rel=1e-5)
     assert metrics["ic_validation_1"] == 0.0
 
 
@@ -116,9 +118,10 @@ def test_the_manifest_says_what_it_is_and_what_it_knows(fitted: Forecaster) -> N
     assert manifest.knows_until == SPANS.knows_until
     assert manifest.possibly_knows_until is None
     losses = {"train_loss", "validation_loss", "untrained_validation_loss", "beats_random_walk"}
+    of_close = {"validation_close_loss", "untrained_validation_close_loss"}
     extent = {"best_epoch", "epochs", "windows", "bars"}
     skill = {"ic_fit_1", "ic_fit_3", "ic_validation_1", "ic_validation_3"}
-    assert manifest.metrics.keys() == losses | extent | skill
+    assert manifest.metrics.keys() == losses | of_close | extent | skill
     fit_bars = [len(in_memory(SOME).rows(symbol, SPANS.fit)) for symbol in SOME]
     assert manifest.metrics["bars"] == sum(fit_bars)
     assert not fitted.network.training

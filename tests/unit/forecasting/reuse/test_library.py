@@ -77,7 +77,7 @@ def test_none_is_best_where_there_is_none() -> None:
         ({"knows_until": LATE}, "knows bars until 2021-03-01 00:00, later than 2021-02-01 00:00"),
         ({"knows_until": None}, "does not record what it knows: it may know bars that it would be judged on"),
         ({"score": None}, "records no validation loss"),
-        ({"kind": None}, "does not record which kind of backbone it is"),
+        ({"kind": None}, "does not record which kind of backbone it is; a JSON file of its name could"),
         ({"kind": "toto"}, "is a toto backbone, not a market one"),
         ({"beats_random_walk": False}, "does not beat a random walk: there is nothing in it to begin from"),
         ({"data_hash": "bars"}, "was fitted on these very bars"),
@@ -120,17 +120,6 @@ def test_a_model_of_another_architecture_is_passed_over_before_anything_is_train
     assert told["wide"].startswith("is of another architecture: backbone.token.weight is [32, 12], in this network [16, 12]")
     assert told["damaged"] == "is not what was registered"
     assert told["deeper"] == ""
-
-
-def test_a_model_is_named_whatever_it_recorded() -> None:
-    found = library(model("a", score=None, kind=None, knows_until=None), model("twice"), model("b"), model("twice"))
-    assert found.named("a").score is None
-    with pytest.raises(StorageError, match="no stored model is called so"):
-        found.named("c")
-    with pytest.raises(StorageError, match="2 models are called so: /models/twice, /models/twice"):
-        found.named("twice")
-    with pytest.raises(StorageError, match="is damaged"):
-        library(Unreadable("a", "/models/a", "is damaged")).named("a")
 
 
 recorded_scores = st.none() | st.floats(0, 1)

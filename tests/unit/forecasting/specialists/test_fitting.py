@@ -15,8 +15,10 @@ from tests.unit.forecasting.specialists.specialist_samples import (
     trending,
     wandering,
 )
+from toto_ops.forecasting.backbones.statistical import StatisticalBackbone
 from toto_ops.forecasting.config import ForecastingConfig
-from toto_ops.forecasting.series import BarSeries
+from toto_ops.forecasting.forecaster import Forecaster, Network
+from toto_ops.forecasting.series import BarSeries, stacked
 from toto_ops.forecasting.specialists import fitting
 from toto_ops.forecasting.specialists.adapters import CloseHead
 from toto_ops.forecasting.specialists.fitting import fit_specialists
@@ -126,6 +128,14 @@ def test_a_price_that_stands_still_is_no_reason_to_fail() -> None:
     row = fitted(still).table[0]
     assert row.generic_loss is not None
     assert np.isfinite([row.generic_loss, row.specialist_loss]).all()
+
+
+def test_specialists_stand_on_a_backbone_without_weights_too() -> None:
+    network = Network.untrained(StatisticalBackbone(CONFIG.statistical), CONFIG.horizon, 16).eval()
+    made = fit_specialists(Forecaster(network, FORECASTER.manifest), (RISES, SHORT, WALKS), SPANS, CONFIG, 0)
+    assert made.manifest.kept == ("RISES",)
+    said = made.quantiles(network.backbone.states(stacked([RISES, WALKS])), ["RISES", "WALKS"])
+    assert torch.isfinite(said[:, 250]).all()
 
 
 def test_random_numbers_and_threads_of_the_process_are_left_alone() -> None:
