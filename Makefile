@@ -71,6 +71,7 @@ bench: $(INSTALLED) ## speed and memory, beside peers measured in the same run
 	$(BIN)/python tests/benchmarks/bench_features.py
 	$(BIN)/python tests/benchmarks/bench_evaluation.py
 	$(BIN)/python tests/benchmarks/bench_simulation.py
+	$(BIN)/python tests/benchmarks/bench_forecasting.py
 	$(BIN)/python tests/benchmarks/bench_operations.py
 	$(BIN)/python tests/benchmarks/bench_retention.py
 

@@ -132,11 +132,11 @@ class SpecialistConfig(StrictModel):
     """Low-rank adapters of the head, one for each symbol."""
 
     rank: int = Field(default=4, ge=1)
-    steps: int = Field(default=200, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    steps: int = Field(default=50, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     batch: int = Field(default=128, ge=1, description="bars of each symbol in one step")
-    margin: float = Field(default=0.0, ge=0, description="share by which a specialist must beat the generic one on validation")
+    margin: float = Field(default=0.005, ge=0, description="share by which a specialist must beat the generic one on validation")
 
 
 class EmbeddingConfig(StrictModel):

@@ -24,13 +24,14 @@ def exponential_mean(values: Tensor, span: float, window: int) -> Tensor:
     """`[B, T]` exponentially weighted mean of the latest `window` values; NaN where one of them is, or where there are fewer."""
     age = torch.arange(window - 1, -1, -1, dtype=values.dtype, device=values.device)
     weights = (1.0 - 2.0 / (span + 1.0)) ** age
-    padded = F.pad(values, (window - 1, 0), value=torch.nan)
-    return F.conv1d(padded.unsqueeze(1), (weights / weights.sum()).reshape(1, 1, -1)).squeeze(1)
+    padded = F.pad(values, (window, 0), value=torch.nan)
+    return F.conv1d(padded.unsqueeze(1), (weights / weights.sum()).reshape(1, 1, -1)).squeeze(1)[:, 1:]
 
 
 def trailing(values: Tensor, window: int) -> Tensor:
     """`[B, T, window]`: the latest values at each bar, itself included; NaN where there are fewer."""
-    return F.pad(values, (window - 1, 0), value=torch.nan).unfold(-1, window, 1)
+    # One window more than there are bars, so that there is one even where there is no bar.
+    return F.pad(values, (window, 0), value=torch.nan).unfold(-1, window, 1)[:, 1:]
 
 
 def shifted(values: Tensor, bars: int) -> Tensor:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from toto_ops.configuration import parse_config
 from toto_ops.errors import StorageError
 from toto_ops.market.calendars import rows_per_year
+from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.notes import Note
-from toto_ops.pipeline.policy_steps import checkpoint_folder, line_inputs_hash, plain_inputs, splits_of
+from toto_ops.pipeline.policy_steps import line_inputs_hash, plain_inputs
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
+from toto_ops.pipeline.spans import splits_of
 from toto_ops.pipeline.versions import CROSS_VALIDATION_VERSION
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.refusals import PLACES, named_refusals
@@ -118,7 +120,7 @@ def _validated(project: Project, retraining: Retraining, universe: Universe, tas
     inputs = plain_inputs(project, retraining, universe, task.line, task.inputs_hash)
     ground = Ground(inputs.panel.close_time, splits, project.split_settings(universe), inputs.parents_know_until)
     folds = task.scheme.split(ground)
-    work = checkpoint_folder(project, retraining, task.line, task.inputs_hash)
+    work = checkpoint_folder(project, retraining, task.line.name, task.inputs_hash)
     config = project.training.of(task.line)
     refit = _refit(project, retraining, universe) if task.line.observes_forecasts else None
     task.note(_announced(len(folds), len(config.seeds)))

@@ -13,6 +13,7 @@ from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware
 from toto_ops.features.trends import TREND_FEATURES
+from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.forecast_answers import forecasting_retraining
 from toto_ops.pipeline.forecasting_steps import (
@@ -22,15 +23,14 @@ from toto_ops.pipeline.forecasting_steps import (
     NO_FORECASTER,
     SPECIALISTS,
     NotMade,
-    checkpoint_folder,
     forecaster_of,
     series_in,
-    spans_of,
     specialists_of,
 )
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
+from toto_ops.pipeline.spans import spans_of
 from toto_ops.pipeline.versions import EMBEDDER_VERSION
 from toto_ops.serving.market_view import read_market
 from toto_ops.storage.hashing import value_hash

@@ -15,9 +15,10 @@ from toto_ops.pipeline.forecast_evaluation_steps import evaluate_forecasts_on, f
 from toto_ops.pipeline.forecasting_steps import FORECASTER
 from toto_ops.pipeline.looks import looks_at
 from toto_ops.pipeline.market_steps import snapshot_of
+from toto_ops.pipeline.observed_market import panel_shown_to
 from toto_ops.pipeline.offline_steps import money_settings
-from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.spans import splits_of
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.pipeline.versions import DECISIONS_VERSION, EVALUATION_VERSION
 from toto_ops.storage.hashing import value_hash
@@ -77,6 +78,7 @@ def evaluate(project: Project, retraining: Retraining, universe: Universe) -> Ju
     panel, panel_ref = panel_of(retraining)
     candidates = tuple(_candidate(retraining, line.name) for line in LINES)
     splits = splits_of(project, retraining, universe)
+    panel = panel_shown_to([(one.policy, one.manifest) for one in candidates], panel, retraining)
     challenger = choose_challenger(candidates, panel, universe, splits)
     champion = champion_candidate(project, universe, challenger)
     inputs = value_hash(

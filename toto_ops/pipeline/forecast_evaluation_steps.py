@@ -18,12 +18,11 @@ from toto_ops.pipeline.forecasting_steps import (
     NotMade,
     forecaster_of,
     series_in,
-    spans_of,
     specialists_of,
 )
 from toto_ops.pipeline.market_steps import snapshot_of
-from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.spans import spans_of, splits_of
 from toto_ops.pipeline.versions import FORECAST_EVALUATION_VERSION
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.retraining import Retraining

@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, Field
 from toto_ops.configuration import StrictModel
 from toto_ops.features.moments import to_utc64
 from toto_ops.pipeline.feature_steps import panel_of
-from toto_ops.pipeline.forecasting_steps import spans_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
+from toto_ops.pipeline.spans import spans_of
 from toto_ops.universes import Universe
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.features.panel import Panel
-from toto_ops.pipeline.forecasting_steps import checkpoint_folder, series_in
+from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
+from toto_ops.pipeline.forecasting_steps import series_in
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.versions import EMBEDDER_VERSION, FORECASTER_VERSION

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
 from toto_ops.market.bars import TABLE, load_bars
+from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
-from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.spans import spans_of
 from toto_ops.pipeline.versions import FORECASTER_VERSION, SPECIALISTS_VERSION
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.refusals import PLACES, named_refusals
@@ -53,15 +54,6 @@ class NotMade:
 
 
 NO_FORECASTER = NotMade("this retraining made no forecaster: see the asset `forecaster`")
-
-
-def spans_of(project: Project, retraining: Retraining, universe: Universe) -> ForecastingSpans:
-    """Which part of train forecaster and embedder learn from, and which is left to the policies that observe them."""
-    from toto_ops.forecasting.spans import forecasting_spans
-
-    panel, _ = panel_of(retraining)
-    train = splits_of(project, retraining, universe).train
-    return forecasting_spans(panel.close_time, train, project.forecasting.validation)
 
 
 def series_in(store: ArtefactStore, snapshot: Snapshot) -> tuple[BarSeries, ...]:
@@ -225,14 +217,6 @@ def _loaded(project: Project, fit_bars: int) -> Loaded:
     from toto_ops.forecasting.backbones.loading import choose_backbone
 
     return choose_backbone(project.forecasting, fit_bars, project.forecasting.pretraining.seed)
-
-
-def checkpoint_folder(project: Project, retraining: Retraining, name: str, inputs_hash: str) -> Path:
-    """Where trainings of these inputs keep their checkpoints; made if it is not there."""
-    root = project.settings.local_root / "checkpoints"
-    work = root / retraining.store.namespace / retraining.universe / name / inputs_hash
-    work.mkdir(parents=True, exist_ok=True)
-    return work
 
 
 def _model_to_reuse(project: Project, loaded: Loaded, spans: ForecastingSpans, data_hash: str) -> StoredModel | None:

@@ -43,7 +43,8 @@ def observed_forecasts(project: Project, retraining: Retraining, universe: Unive
     StorageError
         If the retraining has made no embeddings yet.
     """
-    from toto_ops.pipeline.forecasting_steps import observed_panel, spans_of
+    from toto_ops.pipeline.forecasting_steps import observed_panel
+    from toto_ops.pipeline.spans import spans_of
     from toto_ops.training.observed_forecasts import ObservedForecasts
 
     manifest, spans = embedder_manifest_of(retraining), spans_of(project, retraining, universe)

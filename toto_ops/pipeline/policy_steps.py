@@ -7,10 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.offline_steps import dataset_of, money_settings
 from toto_ops.pipeline.project import Project
+from toto_ops.pipeline.spans import splits_of
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.refusals import PLACES, named_refusals
@@ -19,7 +21,6 @@ from toto_ops.training.lines import line as line_named
 from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
-    from toto_ops.learning.splits import Splits
     from toto_ops.policies.contract import PolicyManifest
     from toto_ops.training.line import Line, TrainedPolicy, TrainingInputs
 
@@ -31,19 +32,6 @@ class PolicyMade:
     manifest: PolicyManifest
     folder: Path
     reused: bool
-
-
-def splits_of(project: Project, retraining: Retraining, universe: Universe) -> Splits:
-    """The spans of a universe: one set for every symbol, line and scaler.
-
-    By share of the span, unless `training.yaml` gives explicit windows or the source keeps its test bars in a folder of
-    their own; then train and validation share what comes before, in their configured proportion.
-    """
-    from toto_ops.learning.splits import make_splits
-
-    panel, _ = panel_of(retraining)
-    boundary = snapshot_of(project, retraining, universe).train_folders_until
-    return make_splits(panel.close_time, project.split_settings(universe).with_test_after(boundary, panel.close_time))
 
 
 @named_refusals(PLACES)
@@ -135,14 +123,6 @@ def plain_inputs(
     )
 
 
-def checkpoint_folder(project: Project, retraining: Retraining, line: Line[Any], inputs_hash: str) -> Path:
-    """Where the trainings of a line from these inputs keep their checkpoints; made if it is not there."""
-    root = project.settings.local_root / "checkpoints"
-    work = root / retraining.store.namespace / retraining.universe / line.name / inputs_hash
-    work.mkdir(parents=True, exist_ok=True)
-    return work
-
-
 def _observed(retraining: Retraining) -> dict[str, str]:
     """The embeddings a line observes."""
     from toto_ops.pipeline.forecasting_steps import embedding_hash_of
@@ -166,7 +146,7 @@ def _train(project: Project, retraining: Retraining, universe: Universe, line: L
 
     torch.set_num_threads(project.settings.torch_threads)
     inputs = training_inputs(project, retraining, universe, line, inputs_hash)
-    trained = line.train(inputs, project.training.of(line), checkpoint_folder(project, retraining, line, inputs_hash))
+    trained = line.train(inputs, project.training.of(line), checkpoint_folder(project, retraining, line.name, inputs_hash))
     refuse_forgotten_parents(inputs, trained.manifest)
     return trained
 

@@ -14,10 +14,10 @@ from toto_ops.pipeline.feature_steps import health_of, panel_of
 from toto_ops.pipeline.lineage import publish_lineage
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.outcome import CriterionOutcome, RetrainingOutcome, SymbolOutcome, TrainedOutcome, write_outcome
-from toto_ops.pipeline.policy_steps import splits_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.provenance import provenance
 from toto_ops.pipeline.retraining_decision import remember, require_newest
+from toto_ops.pipeline.spans import splits_of
 from toto_ops.pipeline.stored_policies import read_policy
 from toto_ops.registry.history import incumbent
 from toto_ops.storage.refusals import PLACES, named_refusals

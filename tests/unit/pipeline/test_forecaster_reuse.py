@@ -16,10 +16,10 @@ from toto_ops.market.sources import SAMPLE_FOLDER
 from toto_ops.monitoring.staleness import Fingerprint
 from toto_ops.pipeline.feature_steps import make_features, make_panel
 from toto_ops.pipeline.forecaster_reuse import reuse_outlook
-from toto_ops.pipeline.forecasting_steps import spans_of
 from toto_ops.pipeline.market_steps import ingest
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import LastRetraining, last_retraining, last_retraining_document
+from toto_ops.pipeline.spans import spans_of
 
 SYMBOL, BARS, AS_OF = "AAPL", 400, datetime(2021, 3, 8, tzinfo=UTC)
 
