@@ -17,8 +17,9 @@ from tests.pipeline.conftest import Workbench
 from tests.pipeline.planted import START, SYMBOLS, write_config, write_market
 from toto_ops.cli import app
 from toto_ops.evaluation.judgement.evidence import Evidence
+from toto_ops.forecasting.embeddings.index import EMBEDDINGS
 from toto_ops.pipeline.evaluation_steps import evidence_of
-from toto_ops.pipeline.forecasting_steps import EMBEDDINGS, forecaster_manifest_of, observed_panel
+from toto_ops.pipeline.forecasting_steps import forecaster_manifest_of, observed_panel
 from toto_ops.pipeline.spans import spans_of
 from toto_ops.storage.retraining import Retraining
 

@@ -58,7 +58,9 @@ def baseline_quantiles(name: Baseline, x: Tensor, horizons: tuple[int, ...], con
             return torch.stack([_seasonal_naive(close, horizon, config) for horizon in horizons], dim=2)
         case "drift":
             returns = trailing(log_returns(close), config.look_back)
-            return _random_walk(returns.mean(dim=-1), returns.std(dim=-1), horizons)
+            mean = returns.mean(dim=-1)
+            squares = (returns - mean.unsqueeze(-1)).square().sum(dim=-1)
+            return _random_walk(mean, (squares / (config.look_back - 1)).sqrt(), horizons)
         case "ewma":
             volatility = exponential_volatility(log_returns(close), config.span, config.look_back)
             return _random_walk(torch.zeros_like(volatility), volatility, horizons)

@@ -35,9 +35,16 @@ class QuantileHead(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.hidden = nn.Linear(width, hidden)
         self.out = nn.Linear(hidden, len(VARIATES) * horizon * len(LEVELS))
-        nn.init.zeros_(self.out.weight)
+        for variate in range(len(VARIATES)):
+            self.foretell_random_walk(variate)
+
+    def foretell_random_walk(self, variate: int) -> None:
+        """Give the outputs of a variate the values they have untrained, whatever the state."""
+        outputs = self.horizon * len(LEVELS)
+        own = slice(variate * outputs, (variate + 1) * outputs)
         with torch.no_grad():
-            self.out.bias.copy_(_random_walk().repeat(len(VARIATES) * horizon))
+            self.out.weight[own] = 0.0
+            self.out.bias[own] = _random_walk().repeat(self.horizon)
 
     def forward(self, states: Tensor) -> Tensor:
         return self.quantiles(self.out(self.features(states)))

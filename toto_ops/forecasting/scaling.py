@@ -10,6 +10,12 @@ from torch import Tensor
 
 from toto_ops.forecasting.series import CLOSE, VARIATES
 
+FARTHEST = 10.0
+"""Inputs and targets beyond this many scales count as this far away.
+
+Where a volume was 0 for weeks its scale is the floor, and its first trade would outweigh all else there is to learn.
+"""
+
 WINDOW = 32
 """Bars, the present one included, that a scale is taken from."""
 
@@ -30,7 +36,7 @@ class CausalScale:
         `[B, V, T]` in the dtype of the series; NaN where there is no bar, and before `WINDOW + 1` of them. For the close: its
         logarithm now, and the root mean square of the latest log returns; for range and volume: mean and standard deviation.
     inputs
-        `[B, V, T]` what networks read: the log return over its scale; range and volume as standard scores. Clipped to 10.
+        `[B, V, T]` what networks read: the log return over its scale; range and volume as standard scores. Clipped to `FARTHEST`.
     """
 
     location: Tensor
@@ -60,17 +66,18 @@ class CausalScale:
         location = torch.cat((x[:, :1], level[:, 1:]), dim=1)
         location, scale = (torch.where(known, part, torch.nan) for part in (location, spread))
         centre = torch.cat((torch.zeros_like(returns).unsqueeze(1), level[:, 1:]), dim=1)
-        return cls(location, scale, ((changes - centre) / scale).clamp(-10.0, 10.0))
+        return cls(location, scale, ((changes - centre) / scale).clamp(-FARTHEST, FARTHEST))
 
     def targets(self, x: Tensor, horizon: int) -> Tensor:
         """What each bar's next `horizon` bars came to in its own scale, `[B, T, V, H]`; NaN where there is none yet.
 
         For the close: the log return up to bar `t + h` over `scale * sqrt(h)`; for range and volume: their standard score.
+        Clipped to `FARTHEST`.
         """
         ahead = torch.full((*x.shape, horizon), torch.nan, dtype=x.dtype, device=x.device)
         for step in range(1, min(horizon, x.shape[-1] - 1) + 1):
             ahead[..., : x.shape[-1] - step, step - 1] = x[..., step:]
-        return self._own_scale(ahead, horizon).movedim(1, 2)
+        return self._own_scale(ahead, horizon).clamp(-FARTHEST, FARTHEST).movedim(1, 2)
 
     def _own_scale(self, ahead: Tensor, horizon: int) -> Tensor:
         return (ahead - self.location.unsqueeze(-1)) / (self.scale.unsqueeze(-1) * growth(horizon, ahead))

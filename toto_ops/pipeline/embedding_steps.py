@@ -13,12 +13,12 @@ from toto_ops.configuration import StrictModel
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware
 from toto_ops.features.trends import TREND_FEATURES
+from toto_ops.forecasting.embeddings.index import EMBEDDINGS
 from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.forecast_answers import forecasting_retraining
 from toto_ops.pipeline.forecasting_steps import (
     EMBEDDER,
-    EMBEDDINGS,
     FORECASTER,
     NO_FORECASTER,
     SPECIALISTS,

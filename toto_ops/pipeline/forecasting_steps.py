@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from toto_ops.errors import InsufficientDataError
 from toto_ops.features.panel import Panel
+from toto_ops.forecasting.embeddings.index import EMBEDDINGS
 from toto_ops.market.bars import TABLE, load_bars
 from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 FORECASTER = "forecaster"
 SPECIALISTS = "specialist_forecaster"
 EMBEDDER = "embedder"
-EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def served_panel(project: Project, universe: Universe) -> Panel:
     StorageError
         If nothing of the universe is served yet.
     """
-    from toto_ops.pipeline.forecasting_steps import EMBEDDINGS, observed_panel
+    from toto_ops.forecasting.embeddings.index import EMBEDDINGS
+    from toto_ops.pipeline.forecasting_steps import observed_panel
 
     view = read_market(project.store, universe.name)
     retraining = project.retraining(universe, view.snapshot.retrain_id)

@@ -179,8 +179,7 @@ def _use_of(version: RegisteredVersion, *, in_diary: bool) -> str | None:
 
 def _with_parts(store: ArtefactStore, ref: ArtefactRef) -> Iterator[ArtefactRef]:
     """An artefact and those it consists of: embeddings are an index of stretches, each stored once."""
-    from toto_ops.forecasting.embeddings.update import segment_refs
-    from toto_ops.pipeline.forecasting_steps import EMBEDDINGS
+    from toto_ops.forecasting.embeddings.index import EMBEDDINGS, segment_refs
 
     yield ref
     if ref.key.asset == EMBEDDINGS and store.find(ref.key, ref.inputs_hash) is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toto_ops.configuration import VersionedModel
 from toto_ops.evaluation.controls.outcome import ControlOutcome, ControlsSummary
+from toto_ops.forecasting.embeddings.index import NEWEST, NewestIndex
 from toto_ops.monitoring.new_symbols import SymbolAttempt
 from toto_ops.monitoring.staleness import Fingerprint
 from toto_ops.pipeline.controls import CONTROLS, OUTCOMES, SUMMARY_DOCUMENT
@@ -35,6 +36,7 @@ class DocumentKind:
 
 
 DOCUMENTS = (
+    DocumentKind(NewestIndex, f"*/{NEWEST}/*.json"),
     DocumentKind(PublishedMarket, f"*/{SERVING_DOCUMENT}"),
     DocumentKind(LastRetraining, f"*/{LAST_RETRAINING_DOCUMENT}"),
     DocumentKind(SymbolAttempt, f"*/{ATTEMPTS}/*.json"),
@@ -59,8 +61,16 @@ def sealed_kinds() -> tuple[DocumentKind, ...]:
     from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence
     from toto_ops.features.panel_builder import MANIFEST as PANEL_MANIFEST
     from toto_ops.features.panel_builder import PanelManifest
+    from toto_ops.forecasting.embeddings.embedder import MANIFEST as EMBEDDER_MANIFEST
+    from toto_ops.forecasting.embeddings.embedder import EmbedderManifest
+    from toto_ops.forecasting.embeddings.index import INDEX, EmbeddingIndex
+    from toto_ops.forecasting.forecaster import ForecasterManifest
+    from toto_ops.forecasting.forecaster_files import MANIFEST as FORECASTER_MANIFEST
+    from toto_ops.forecasting.specialists.files import MANIFEST as SPECIALISTS_MANIFEST
+    from toto_ops.forecasting.specialists.specialists import SpecialistsManifest
     from toto_ops.market.bars import MANIFEST as BARS_MANIFEST
     from toto_ops.market.bars import BarsManifest
+    from toto_ops.pipeline.forecast_evaluation_steps import EVALUATION_FILE, ForecastEvaluations
     from toto_ops.policies.contract import MANIFEST as POLICY_MANIFEST
     from toto_ops.policies.contract import PolicyManifest
 
@@ -68,6 +78,11 @@ def sealed_kinds() -> tuple[DocumentKind, ...]:
         DocumentKind(BarsManifest, f"*/bars/*/*/{BARS_MANIFEST}"),
         DocumentKind(PanelManifest, f"*/panel/*/{PANEL_MANIFEST}"),
         DocumentKind(PolicyManifest, f"*/*_policy/*/{POLICY_MANIFEST}"),
+        DocumentKind(ForecasterManifest, f"*/forecaster/*/{FORECASTER_MANIFEST}"),
+        DocumentKind(SpecialistsManifest, f"*/specialist_forecaster/*/{SPECIALISTS_MANIFEST}"),
+        DocumentKind(EmbedderManifest, f"*/embedder/*/{EMBEDDER_MANIFEST}"),
+        DocumentKind(EmbeddingIndex, f"*/embeddings/*/{INDEX}"),
+        DocumentKind(ForecastEvaluations, f"*/forecast_evaluation/*/{EVALUATION_FILE}"),
         DocumentKind(Evidence, f"*/evaluation_report/*/{EVIDENCE_FILE}"),
         DocumentKind(CrossValidation, f"*/*_cross_validation/*/{CROSS_VALIDATION_FILE}"),
     )

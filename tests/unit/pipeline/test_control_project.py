@@ -31,7 +31,7 @@ def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     shipped = Settings().config_dir
     config = tmp_path / "tested"
     config.mkdir()
-    for name in ("universes", "gates", "strategy", "training"):
+    for name in ("universes", "gates", "strategy", "training", "forecasting"):
         content = yaml.safe_load((shipped / f"{name}.yaml").read_text())
         if name == "universes":
             content["universes"]["crypto"]["gates"] = {"minimum_sharpe": 1.25}

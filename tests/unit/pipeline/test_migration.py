@@ -183,8 +183,8 @@ def test_every_versioned_document_of_the_library_has_a_place_in_the_migration() 
 
     for module in pkgutil.walk_packages(toto_ops.__path__, "toto_ops."):
         import_module(module.name)
-    configuration = {"UniverseFile", "TrainingConfig", "GateConfig", "StrategyConfig", "AlertsConfig"}
-    parts = {"Snapshot"}
+    configuration = {"UniverseFile", "TrainingConfig", "GateConfig", "StrategyConfig", "AlertsConfig", "ForecastingConfig"}
+    parts = {"Snapshot", "ForecastEvaluation"}
     placed = {kind.model.__name__ for kind in (*DOCUMENTS, *sealed_kinds())} | {RegistryEvent.__name__}
     in_library = {kind.__name__ for kind in VersionedModel.__subclasses__() if kind.__module__.startswith("toto_ops.")}
     assert in_library == placed | configuration | parts

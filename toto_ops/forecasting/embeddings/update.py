@@ -9,7 +9,6 @@ those after it are computed and become new segments.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,12 +17,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from toto_ops.configuration import StrictModel, VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.features.panel import Panel
 from toto_ops.forecasting.embeddings.embedding_model import EmbeddingModel
+from toto_ops.forecasting.embeddings.index import (
+    EMBEDDINGS,
+    INDEX,
+    MEND,
+    SEGMENTS,
+    EmbeddingIndex,
+    NewestIndex,
+    Segment,
+    newest_document,
+    read_index,
+)
 from toto_ops.forecasting.embeddings.placing import PlacedSeries, placed
 from toto_ops.forecasting.embeddings.row_digests import beginning_digest, row_digests
 from toto_ops.forecasting.embeddings.table import EmbeddingTable, load_rows, save_rows
@@ -31,16 +39,6 @@ from toto_ops.forecasting.series import BarSeries
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 
-EMBEDDINGS = "embeddings"
-"""Asset of the index."""
-
-SEGMENTS = "embedding_segments"
-"""Asset of the segments."""
-
-NEWEST = "embedding_indexes"
-"""Folder of a universe with one document per model: its newest index, where the next update begins."""
-
-INDEX = "index.json"
 DIGESTS = "digests.npy"
 
 MOST_SEGMENTS = 64
@@ -48,43 +46,6 @@ MOST_SEGMENTS = 64
 
 CELLS_IN_SEGMENT = 1 << 19
 """Rows times symbols in one segment: about 300 MB at 128 numbers and 21 forecasts."""
-
-_MEND = "remove this folder and run `toto-ops retrain <universe> --force`; embeddings are made again"
-
-
-class Segment(StrictModel):
-    """The first rows of a stored stretch.
-
-    Attributes
-    ----------
-    rows
-        How many of its rows count; those after them were superseded.
-    """
-
-    content_hash: str
-    inputs_hash: str
-    rows: int = Field(ge=1)
-
-    def ref(self, universe: str) -> ArtefactRef:
-        return ArtefactRef(ArtefactKey(universe, SEGMENTS), self.content_hash, self.inputs_hash)
-
-
-class EmbeddingIndex(VersionedModel):
-    """What the embeddings of a panel consist of."""
-
-    universe: str
-    model: str = Field(description="identity of the embedding model")
-    beginning: str = Field(description="digest of the symbols and of the bars before the first row")
-    symbols: tuple[str, ...]
-    forecast_names: tuple[str, ...]
-    segments: tuple[Segment, ...]
-
-
-class NewestIndex(VersionedModel):
-    """Where the index of a model is that was made last."""
-
-    content_hash: str
-    inputs_hash: str
 
 
 @dataclass(frozen=True)
@@ -163,26 +124,6 @@ def read_embeddings(store: ArtefactStore, ref: ArtefactRef) -> EmbeddingTable:
     return EmbeddingTable.joined([_read(store, index, segment) for segment in index.segments])
 
 
-def segment_refs(store: ArtefactStore, ref: ArtefactRef) -> tuple[ArtefactRef, ...]:
-    """The segments that an index names: whoever needs the one needs the others."""
-    return tuple(segment.ref(ref.key.universe) for segment in read_index(store, ref).segments)
-
-
-def read_index(store: ArtefactStore, ref: ArtefactRef) -> EmbeddingIndex:
-    """What the embeddings of a panel consist of.
-
-    Raises
-    ------
-    StorageError
-        If it is missing, damaged, or of a schema version this release cannot read.
-    """
-    path = store.local_folder(ref) / INDEX
-    try:
-        return EmbeddingIndex.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"is no readable index of embeddings ({error})", where=str(path), remedy=_MEND) from error
-
-
 @dataclass(frozen=True)
 class _Wanted:
     """A table to be had: the rows of a panel by a model."""
@@ -197,7 +138,7 @@ class _Wanted:
 
     def still_valid(self) -> tuple[Segment, ...]:
         """Segments of the newest index of this model, as far as their rows were made from what there is now."""
-        newest = self.store.read_model(_newest(self.universe, self.model.identity), NewestIndex)
+        newest = self.store.read_model(newest_document(self.universe, self.model.identity), NewestIndex)
         if newest is None:
             return ()
         ref = self.store.find(ArtefactKey(self.universe, EMBEDDINGS), newest.inputs_hash)
@@ -270,7 +211,7 @@ def _publish(store: ArtefactStore, index: EmbeddingIndex, digests: NDArray[np.ui
     inputs_hash = value_hash([index, _digest(digests)])
     ref, _ = store.get_or_make(ArtefactKey(index.universe, EMBEDDINGS), inputs_hash, partial(_write_index, index, digests))
     newest = NewestIndex(content_hash=ref.content_hash, inputs_hash=ref.inputs_hash)
-    store.write_model(_newest(index.universe, index.model), newest)
+    store.write_model(newest_document(index.universe, index.model), newest)
     return ref
 
 
@@ -283,17 +224,13 @@ def _read_digests(folder: Path) -> NDArray[np.uint64]:
     try:
         digests: NDArray[np.uint64] = np.load(folder / DIGESTS, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise StorageError(f"cannot be read ({error})", where=str(folder / DIGESTS), remedy=_MEND) from error
+        raise StorageError(f"cannot be read ({error})", where=str(folder / DIGESTS), remedy=MEND) from error
     return digests
 
 
 def _read(store: ArtefactStore, index: EmbeddingIndex, segment: Segment) -> EmbeddingTable:
     folder = store.local_folder(segment.ref(index.universe))
     return load_rows(folder, index.symbols, index.forecast_names).take(slice(0, segment.rows))
-
-
-def _newest(universe: str, model: str) -> str:
-    return f"{universe}/{NEWEST}/{model}.json"
 
 
 def _digest(digests: NDArray[np.uint64]) -> str:

@@ -14,7 +14,7 @@ from toto_ops.forecasting.pretraining.learners import Learner
 from toto_ops.forecasting.pretraining.samples import dense_loss, random_walk_loss
 from toto_ops.forecasting.pretraining.series_source import SeriesSource
 from toto_ops.forecasting.pretraining.windows import Batch, Window, batches
-from toto_ops.forecasting.series import CLOSE
+from toto_ops.forecasting.series import VARIATES
 from toto_ops.learning.epochs import Progress, Scores
 from toto_ops.learning.seeds import seeded
 
@@ -112,15 +112,17 @@ def random_walk_score(learner: Learner, lessons: Lessons) -> float:
     return mean_loss(random_walk_loss(learner.measure(batch)[1]) for batch in lessons.measured(lessons.validation))
 
 
-def close_scores(learner: Learner, lessons: Lessons) -> dict[str, float]:
-    """Validation loss of the close alone, and of the random walk on it: returns are harder to foretell than ranges."""
+def variate_scores(learner: Learner, lessons: Lessons) -> dict[str, tuple[float, float]]:
+    """Validation loss of each variate alone, and that of the random walk: returns are harder to foretell than ranges."""
     learner.module.eval()
-    losses, of_random_walk = [], []
-    for batch in lessons.measured(lessons.validation):
-        quantiles, targets = (part[:, CLOSE] for part in learner.measure(batch))
-        losses.append(dense_loss(quantiles, targets))
-        of_random_walk.append(random_walk_loss(targets))
-    return {"validation_close_loss": mean_loss(losses), "untrained_validation_close_loss": mean_loss(of_random_walk)}
+    measured = [learner.measure(batch) for batch in lessons.measured(lessons.validation)]
+    return {
+        name: (
+            mean_loss(dense_loss(quantiles[:, variate], targets[:, variate]) for quantiles, targets in measured),
+            mean_loss(random_walk_loss(targets[:, variate]) for _, targets in measured),
+        )
+        for variate, name in enumerate(VARIATES)
+    }
 
 
 def mean_loss(parts: Iterable[tuple[torch.Tensor, int]]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from toto_ops.forecasting.backbones.loading import Loaded
 from toto_ops.forecasting.config import ForecastingConfig
 from toto_ops.forecasting.forecaster import Forecaster, ForecasterManifest, Network
 from toto_ops.forecasting.head import QuantileHead
-from toto_ops.forecasting.pretraining.course import EpochScores, Lessons, PretrainingCourse, close_scores, random_walk_score
+from toto_ops.forecasting.pretraining.course import EpochScores, Lessons, PretrainingCourse, random_walk_score, variate_scores
 from toto_ops.forecasting.pretraining.information import information_coefficients
 from toto_ops.forecasting.pretraining.learners import EndToEnd, HeadAlone, Learner
 from toto_ops.forecasting.pretraining.series_source import SeriesSource
@@ -84,9 +84,8 @@ def pretrain(
     """Fit backbone and head on the fit span, or the head alone where the backbone is finished, until validation stops it.
 
     The same inputs give the same weights, bit for bit. A pretraining that was killed goes on after its last finished epoch.
-    Where no epoch beats the random walk with the latest volatility on validation, the forecaster is that random walk, and
-    `beats_random_walk` among its metrics is 0. That is judged by all variates together; `validation_close_loss` beside
-    `untrained_validation_close_loss` says whether it holds for returns.
+    Where its quantiles of a variate do not beat the random walk with the latest volatility on validation, they are that random
+    walk, and `<variate>_beats_random_walk` among its metrics is 0; `beats_random_walk` is about all variates together.
 
     Parameters
     ----------
@@ -120,10 +119,8 @@ def pretrain(
         course = PretrainingCourse(learner, optimizer, lessons, inputs.config.pretraining, _work(inputs, network))
         progress = run_epochs(course, learner.module, optimizer, checkpoints, on_epoch)
         metrics = _losses(progress, random_walk_score(learner, lessons)) | _extent(inputs, lessons)
-        if not metrics["beats_random_walk"]:
-            _forget(network, inputs.config)
         network.eval()
-        metrics |= close_scores(learner, lessons)
+        metrics |= _keep_what_foretells(network.head, variate_scores(learner, lessons))
         for part, windows in (("fit", lessons.train_scored), ("validation", lessons.validation)):
             measured = information_coefficients(learner, lessons, windows, inputs.config.horizons)
             metrics |= {f"ic_{part}_{horizon}": value for horizon, value in measured.items()}
@@ -213,11 +210,19 @@ def _symbols(lessons: Lessons) -> tuple[str, ...]:
     return tuple(dict.fromkeys(window.symbol for window in lessons.train))
 
 
-def _forget(network: Network, config: ForecastingConfig) -> None:
-    """Make a head that has learnt nothing of use into one that has learnt nothing: the random walk."""
-    torch.manual_seed(seeded(config.pretraining.seed, 0))
-    untrained = QuantileHead(network.backbone.width, config.pretraining.hidden, config.horizon)
-    network.head.load_state_dict(untrained.state_dict())
+def _keep_what_foretells(head: QuantileHead, scores: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Make quantiles of a variate that are of no use into those of the random walk; the metrics of each variate."""
+    metrics: dict[str, float] = {}
+    for variate, (name, (loss, random_walk)) in enumerate(scores.items()):
+        beats = loss < random_walk * (1.0 - RESOLUTION)
+        if not beats:
+            head.foretell_random_walk(variate)
+        metrics |= {
+            f"{name}_beats_random_walk": float(beats),
+            f"validation_{name}_loss": loss if beats else random_walk,
+            f"untrained_validation_{name}_loss": random_walk,
+        }
+    return metrics
 
 
 def _manifest(

@@ -11,13 +11,6 @@ from toto_ops.forecasting.pretraining.windows import Batch
 from toto_ops.forecasting.quantiles import NORMAL_QUANTILES, quantile_loss
 from toto_ops.forecasting.scaling import CausalScale
 
-CLIP = 10.0
-"""Targets beyond this many scales count as this far away.
-
-Where a volume was 0 for weeks its scale is the floor, and its first trade would outweigh all else there is to learn. Quantiles
-of up to this size are what they would be.
-"""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -41,7 +34,7 @@ class Sample:
     def of(cls, batch: Batch, horizon: int) -> Sample:
         """Of a batch of raw series."""
         scale = CausalScale.of(batch.x)
-        targets = scale.targets(batch.x, horizon).clamp(-CLIP, CLIP).float()
+        targets = scale.targets(batch.x, horizon).float()
         return cls(
             inputs=scale.inputs.float().nan_to_num(nan=0.0),
             known=torch.isfinite(scale.inputs).all(dim=1),

@@ -25,9 +25,10 @@ from toto_ops.features.moments import to_aware
 from toto_ops.features.panel import Panel
 from toto_ops.forecasting.embeddings import update
 from toto_ops.forecasting.embeddings.embedding_model import EmbeddingModel
+from toto_ops.forecasting.embeddings.index import segment_refs
 from toto_ops.forecasting.embeddings.placing import placed
 from toto_ops.forecasting.embeddings.table import EmbeddingTable
-from toto_ops.forecasting.embeddings.update import Updated, read_embeddings, segment_refs, update_embeddings
+from toto_ops.forecasting.embeddings.update import Updated, read_embeddings, update_embeddings
 from toto_ops.forecasting.forecast_features import forecast_features
 from toto_ops.forecasting.series import stacked
 from toto_ops.forecasting.specialists.fitting import fit_specialists

@@ -20,13 +20,15 @@ from toto_ops.forecasting.backbones.loading import Loaded
 from toto_ops.forecasting.backbones.statistical import StatisticalBackbone
 from toto_ops.forecasting.config import ForecastingConfig
 from toto_ops.forecasting.forecaster import Forecaster
+from toto_ops.forecasting.head import QuantileHead
 from toto_ops.forecasting.pretraining import course, learners
 from toto_ops.forecasting.pretraining.course import EpochScores
-from toto_ops.forecasting.pretraining.pretrain import PretrainingInputs, pretrain
+from toto_ops.forecasting.pretraining.pretrain import PretrainingInputs, _keep_what_foretells, pretrain
 from toto_ops.forecasting.pretraining.series_source import ParquetSeries, SeriesSource
 from toto_ops.forecasting.quantiles import NORMAL_QUANTILES
 from toto_ops.forecasting.reuse.library import StoredModel
 from toto_ops.forecasting.reuse.records import Record
+from toto_ops.forecasting.series import VARIATES
 from toto_ops.learning import epochs
 from toto_ops.learning.checkpoints import load_checkpoint, save_checkpoint
 from toto_ops.learning.epochs import Progress
@@ -110,6 +112,21 @@ def test_where_nothing_beats_the_random_walk_the_forecaster_is_it_and_says_so(tm
     assert metrics["ic_validation_1"] == 0.0
 
 
+def test_a_variate_that_was_not_learnt_is_a_random_walk_and_the_others_are_kept() -> None:
+    head = QuantileHead(8, 16, 3)
+    torch.nn.init.normal_(head.out.weight)
+    states = torch.randn(5, 8)
+    before = head(states).detach()
+    metrics = _keep_what_foretells(head, {"close": (1.0, 1.0), "range": (0.9, 1.0), "volume": (1.1, 1.0)})
+    close, ranges, volume = head(states).detach().unbind(dim=1)
+    random_walk = torch.tensor(NORMAL_QUANTILES).expand_as(close)
+    torch.testing.assert_close(close, random_walk, atol=1e-5, rtol=0)
+    torch.testing.assert_close(volume, random_walk, atol=1e-5, rtol=0)
+    assert torch.equal(ranges, before[:, 1])
+    assert [metrics[f"{name}_beats_random_walk"] for name in VARIATES] == [0.0, 1.0, 0.0]
+    assert [metrics[f"validation_{name}_loss"] for name in VARIATES] == [1.0, 0.9, 1.0]
+
+
 def test_the_manifest_says_what_it_is_and_what_it_knows(fitted: Forecaster) -> None:
     manifest = fitted.manifest
     assert (manifest.backbone, manifest.symbols, manifest.seed) == ("market", ("A", "B", "C"), 0)
@@ -118,10 +135,14 @@ def test_the_manifest_says_what_it_is_and_what_it_knows(fitted: Forecaster) -> N
     assert manifest.knows_until == SPANS.knows_until
     assert manifest.possibly_knows_until is None
     losses = {"train_loss", "validation_loss", "untrained_validation_loss", "beats_random_walk"}
-    of_close = {"validation_close_loss", "untrained_validation_close_loss"}
+    of_variates = {
+        name
+        for variate in VARIATES
+        for name in (f"{variate}_beats_random_walk", f"validation_{variate}_loss", f"untrained_validation_{variate}_loss")
+    }
     extent = {"best_epoch", "epochs", "windows", "bars"}
     skill = {"ic_fit_1", "ic_fit_3", "ic_validation_1", "ic_validation_3"}
-    assert manifest.metrics.keys() == losses | of_close | extent | skill
+    assert manifest.metrics.keys() == losses | of_variates | extent | skill
     fit_bars = [len(in_memory(SOME).rows(symbol, SPANS.fit)) for symbol in SOME]
     assert manifest.metrics["bars"] == sum(fit_bars)
     assert not fitted.network.training

@@ -7,10 +7,10 @@ import torch
 
 from tests.unit.forecasting.pretraining.bar_sources import START, bars_of, in_memory, span
 from toto_ops.forecasting.head import QuantileHead
-from toto_ops.forecasting.pretraining.samples import CLIP, Sample, dense_loss, random_walk_loss
+from toto_ops.forecasting.pretraining.samples import Sample, dense_loss, random_walk_loss
 from toto_ops.forecasting.pretraining.windows import Batch, WindowShape, adjoining_windows, batches, overlapping_windows
 from toto_ops.forecasting.quantiles import LEVELS
-from toto_ops.forecasting.scaling import WINDOW, CausalScale
+from toto_ops.forecasting.scaling import FARTHEST, WINDOW, CausalScale
 
 SHAPE = WindowShape(minimum_bars=36, counted=20, stride=20, horizon=3)
 
@@ -60,7 +60,7 @@ def test_a_target_far_out_is_clipped() -> None:
     batch.x[:, 2, :] = 0.0
     batch.x[:, 2, 60:] = 15.0
     targets = Sample.of(batch, horizon=3).targets
-    assert targets[torch.isfinite(targets)].abs().max() == CLIP
+    assert targets[torch.isfinite(targets)].abs().max() == FARTHEST
 
 
 def test_the_loss_is_the_mean_quantile_loss_over_what_is_known() -> None:

@@ -19,7 +19,7 @@ CONFIG = ForecastingConfig(
     market=MarketConfig(width=16, layers=1, heads=2, window=8, patch=4),
     horizon=5,
     horizons=(1, 3),
-    specialists=SpecialistConfig(rank=2, steps=40, learning_rate=0.02, batch=32),
+    specialists=SpecialistConfig(rank=2, steps=40, learning_rate=0.02, batch=32, margin=0.0),
 )
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
