@@ -82,6 +82,7 @@ def test_a_symbol_that_joined_alone_is_served_as_if_it_had_been_there_from_the_s
     assert materialised == {(asset, one) for asset in ("bars", "features") for one in new} | {
         ("panel", None),
         ("served_market", None),
+        ("served_embeddings", None),
     }
     assert {check.partition for check in run.get_asset_check_evaluations()} == {*new, None}
     assert last_retraining(project, universe) is None

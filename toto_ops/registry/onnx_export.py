@@ -7,10 +7,7 @@ well as a whole universe.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +23,12 @@ from toto_ops.features.state import (
     RETURN_FEATURES,
     SENTIMENT_FEATURES,
 )
+from toto_ops.learning.onnx_files import open_session, write_onnx
 from toto_ops.policies.contract import Policy, PolicyManifest
 from toto_ops.simulation.observation import Decision, Observation
 from toto_ops.simulation.observation_schema import FIELDS, NEITHER, STATE, MarketWidths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onnxruntime import InferenceSession
     from torch import Tensor
 
@@ -81,30 +77,20 @@ def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
         File to write.
     """
     import torch
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     # Sizes above one, and unequal: torch.export takes an axis of size one or two equal axes for constants.
     symbols = max(len(manifest.symbols), 2)
     example = _random_for(policy, accounts=symbols + 1, symbols=symbols, seed=0)
     accounts_axis, symbols_axis = torch.export.Dim("B"), torch.export.Dim("A")
     axes = {"account": {0: accounts_axis}, "symbol": {0: accounts_axis, 1: symbols_axis}}
-    with _without_exporter_chatter():
-        program = torch.onnx.export(
-            policy.eval(),
-            example.take(policy.inputs),
-            dynamo=True,
-            input_names=list(policy.inputs),
-            output_names=list(Decision._fields),
-            dynamic_shapes=tuple(axes[FIELDS[name].of] for name in policy.inputs),
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise PromotionError("torch.onnx.export returned nothing", where=f"{manifest.universe} {manifest.line}")
-    # Stack traces of the exporting machine: they would name its folders, and give the same policy another hash elsewhere.
-    ClearMetadataAndDocStringPass()(program.model)
-    program.model.metadata_props.update(
-        {
+    write_onnx(
+        policy.eval(),
+        tuple(example.take(policy.inputs)),
+        path,
+        inputs=policy.inputs,
+        outputs=Decision._fields,
+        dynamic_shapes=tuple(axes[FIELDS[name].of] for name in policy.inputs),
+        metadata={
             "observation_schema": manifest.observation_schema,
             "kind": manifest.kind,
             "line": manifest.line,
@@ -112,21 +98,9 @@ def export_onnx(policy: Policy, manifest: PolicyManifest, path: Path) -> Path:
             "symbols": ",".join(manifest.symbols),
             "inputs_hash": manifest.inputs_hash,
             "data_hash": manifest.data_hash,
-        }
+        },
     )
-    program.save(path, external_data=False)
     return path
-
-
-def open_session(path: Path) -> InferenceSession:
-    """An ONNX Runtime session on one CPU thread: networks this small lose time to hand-overs between threads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
 
 
 def run_session(session: InferenceSession, *inputs: NDArray[np.generic]) -> DecisionArrays:
@@ -262,18 +236,3 @@ def _compare(policy: Policy, session: InferenceSession, observation: Observation
 
 def _largest(first: NDArray[Any], second: NDArray[Any]) -> float:
     return float(np.abs(first.astype(np.float64) - second.astype(np.float64)).max()) if first.size else 0.0
-
-
-@contextmanager
-def _without_exporter_chatter() -> Iterator[None]:
-    """The exporter warns of absent optional packages and of its own deprecations; real failures are exceptions."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
-            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)

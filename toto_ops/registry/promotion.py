@@ -15,13 +15,14 @@ from typing import Literal
 from toto_ops.errors import PromotionError, PromotionRefusedError
 from toto_ops.evaluation.judgement.evidence import EVIDENCE_FILE, Evidence, read_evidence
 from toto_ops.evaluation.reports.figures import measured_in_brief, required
+from toto_ops.learning.onnx_files import open_session
 from toto_ops.policies.contract import read_manifest
 from toto_ops.registry.attempts import Intent, attempted, changes_in_turn, require_registered, require_signed
 from toto_ops.registry.belonging import require_about
 from toto_ops.registry.events import RegistryEvent, last_change
 from toto_ops.registry.freeze import require_not_frozen
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
-from toto_ops.registry.onnx_export import ask_session, open_session, random_observation_for
+from toto_ops.registry.onnx_export import ask_session, random_observation_for
 from toto_ops.registry.versions import CHAMPION, FALLBACK, PREVIOUS, RegisteredVersion
 
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from toto_ops.errors import StorageError
 from toto_ops.features.state import STATE_SCHEMA
+from toto_ops.learning.onnx_files import open_session
 from toto_ops.policies.contract import PolicyManifest, read_manifest
 from toto_ops.registry.history import require_incumbent
 from toto_ops.registry.models import ONNX_FILE, ModelRegistry
-from toto_ops.registry.onnx_export import DecisionArrays, open_session, run_session
+from toto_ops.registry.onnx_export import DecisionArrays, run_session
 from toto_ops.registry.versions import CHAMPION, RegisteredVersion
 
 if TYPE_CHECKING:

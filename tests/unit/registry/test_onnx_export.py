@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tests.unit.registry.registry_samples import LinearPolicy, NaNPolicy, manifest
 from toto_ops.errors import PromotionError
 from toto_ops.features.state import MARKET_FEATURES
+from toto_ops.learning.onnx_files import open_session
 from toto_ops.policies.contract import Policy
 from toto_ops.registry.onnx_export import (
     Parity,
     ask_session,
     check_parity,
     export_onnx,
-    open_session,
     random_observation,
     random_observation_for,
     run_session,

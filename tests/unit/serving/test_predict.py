@@ -10,7 +10,8 @@ from tests.unit.registry.registry_samples import START, W_MAX, LinearPolicy, man
 from tests.unit.serving.market_samples import BARS, LAST_CLOSE, panel, snapshot, universe
 from toto_ops.errors import BarDataError, StaleBarsError, SymbolNameError
 from toto_ops.features.state import MARKET_FEATURES
-from toto_ops.registry.onnx_export import export_onnx, open_session
+from toto_ops.learning.onnx_files import open_session
+from toto_ops.registry.onnx_export import export_onnx
 from toto_ops.registry.versions import RegisteredVersion
 from toto_ops.serving.account import AccountQuery
 from toto_ops.serving.market_view import MarketView

@@ -6,10 +6,6 @@ of backbones from elsewhere are not put into it: it takes the states they give, 
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +21,7 @@ from toto_ops.forecasting.embeddings.exports import EMBEDDINGS, KIND, write_expo
 from toto_ops.forecasting.embeddings.network import Embedder
 from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import VARIATES
+from toto_ops.learning.onnx_files import open_session, write_onnx
 
 OUTPUT = "embeddings"
 """Name of the output of the graph; `embedding` is one of its operations."""
@@ -85,7 +82,16 @@ def export_onnx(model: EmbeddingModel, path: Path) -> Path:
     network.eval()
 
     def write(staged: Path) -> None:
-        _export(network, _examples(model, shape, symbols=3, seed=0), first, staged, _metadata(model, first, shape))
+        symbols_axis = torch.export.Dim("A")
+        write_onnx(
+            network,
+            _examples(model, shape, symbols=3, seed=0),
+            staged,
+            inputs=(first, "context", "clock", "symbol", "mask"),
+            outputs=(OUTPUT,),
+            dynamic_shapes=({0: symbols_axis}, {0: symbols_axis}, None, {0: symbols_axis}, {0: symbols_axis}),
+            metadata=_metadata(model, first, shape),
+        )
         for seed, symbols in enumerate(_CHECKED_SYMBOLS, start=1):
             _require_parity(network, staged, _examples(model, shape, symbols=symbols, seed=seed))
 
@@ -102,38 +108,10 @@ def _graph(model: EmbeddingModel) -> tuple[nn.Module, str, tuple[int, ...]]:
 
 def run_onnx(path: Path, *inputs: NDArray[np.generic]) -> NDArray[np.float32]:
     """Embeddings `[A, E]` by an exported model, on one CPU thread; inputs in the order of the graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     named = {node.name: array for node, array in zip(session.get_inputs(), inputs, strict=True)}
     embedding: NDArray[np.float32] = session.run([OUTPUT], named)[0]
     return embedding
-
-
-def _export(network: nn.Module, example: tuple[Tensor, ...], first: str, path: Path, metadata: dict[str, str]) -> None:
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-
-    symbols = torch.export.Dim("A")
-    with _without_exporter_chatter(), torch.no_grad():
-        program = torch.onnx.export(
-            network,
-            example,
-            dynamo=True,
-            input_names=[first, "context", "clock", "symbol", "mask"],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: symbols}, {0: symbols}, None, {0: symbols}, {0: symbols}),
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise StorageError("torch.onnx.export returned nothing", where=str(path), remedy="report this with the model")
-    # Stack traces of the exporting machine would name its folders.
-    ClearMetadataAndDocStringPass()(program.model)
-    program.model.metadata_props.update(metadata)
-    program.save(path, external_data=False)
 
 
 def _metadata(model: EmbeddingModel, first: str, shape: tuple[int, ...]) -> dict[str, str]:
@@ -201,18 +179,3 @@ def _is_onnx_export(path: Path) -> bool:
     except DecodeError:
         return False
     return any((entry.key, entry.value) == (KIND, EMBEDDINGS) for entry in properties)
-
-
-@contextmanager
-def _without_exporter_chatter() -> Iterator[None]:
-    """The exporter warns of absent optional packages and of its own deprecations; real failures are exceptions."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
-            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
