@@ -192,15 +192,16 @@ def _served_embeddings(universe: Universe) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"torch"},
         owners=["team:toto-ops"],
-        description="Embeddings and forecasts of the served market, by the forecaster of the last settled retraining: new "
-        "bars and new symbols alone are computed.",
+        description="Embeddings and forecasts of the served market, by the forecaster of the last settled retraining: of new "
+        "bars alone, unless the symbols are others.",
     )
     def served_embeddings(context: dg.AssetExecutionContext, toto: TotoOps) -> dg.MaterializeResult[None]:
         from toto_ops.pipeline.embedding_steps import serve_embeddings
+        from toto_ops.pipeline.forecasting_steps import NotMade
 
         updated = serve_embeddings(toto.project(), toto.retraining(context, universe), universe)
-        if updated is None:
-            return dg.MaterializeResult(metadata={"status": "a retraining makes its own, and before the first there is none"})
+        if isinstance(updated, NotMade):
+            return dg.MaterializeResult(metadata=_not_made(updated))
         return dg.MaterializeResult(metadata={"rows_computed": updated.rows_computed, "rows_reused": updated.rows_reused})
 
     return served_embeddings

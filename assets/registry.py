@@ -70,7 +70,11 @@ def _challenger(universe: Universe) -> dg.AssetsDefinition:
 def _champion(universe: Universe) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(universe, "champion"),
-        deps=[asset_key(universe, "challenger")],
+        # The embeddings for their order alone: a retraining without them is not settled, and so made again.
+        deps=[
+            asset_key(universe, "challenger"),
+            dg.AssetDep(asset_key(universe, "embeddings"), partition_mapping=dg.AllPartitionMapping()),
+        ],
         group_name=GROUP,
         kinds={"mlflow"},
         owners=["team:toto-ops"],

@@ -60,6 +60,7 @@ def test_a_retraining_forecasts_and_new_bars_and_symbols_cost_no_more_than_thems
     universe = bench.project.universe("planted")
     retraining = bench.project.retraining(universe, result.run_id)
     assert_the_fallback_is_told(result, retraining)
+    assert_it_is_shown(result)
     assert_the_report_has_every_span(bench, retraining)
     panel = observed_panel(retraining)
     assert panel.embedding.shape == (*panel.mask.shape, 128)
@@ -97,6 +98,21 @@ def assert_the_fallback_is_told(result: dg.ExecuteInProcessResult, retraining: R
     spans = written_by(result, "specialist_forecaster")
     assert set(spans) >= set(SYMBOLS) - {"DELTA"}
     assert all(spans[symbol]["generic_loss"] for symbol in spans if symbol)
+
+
+def assert_it_is_shown(result: dg.ExecuteInProcessResult) -> None:
+    """Tables and pictures in the metadata, and a check that says in words whether there is skill."""
+    (shown,) = written_by(result, "forecast_evaluation").values()
+    pictures = {name for name in shown if name.startswith("fans_")}
+    assert pictures == {f"fans_{symbol}" for symbol in set(SYMBOLS) - {"DELTA"}}
+    assert all(str(shown[name]).startswith("![") for name in pictures)
+    for part in ("policies", "validation"):
+        assert "seasonal naive" in str(shown[part])
+        assert "ALPHA" in str(shown[f"{part}_symbols"])
+    (embedded,) = {str(one["by_trend_regime"]) for one in written_by(result, "embeddings").values() if "by_trend_regime" in one}
+    assert embedded.startswith("![")
+    (check,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "skill"]
+    assert "On validation the forecaster" in str(check.description)
 
 
 def assert_the_report_has_every_span(bench: Workbench, retraining: Retraining) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from toto_ops.cli.console import OUT, AsJson, errors_shown, print_json
+from toto_ops.cli.console import EXIT_ERROR, OUT, AsJson, error_content, errors_shown, print_error, print_json
 
 app = typer.Typer(help="Export embeddings for other systems.", no_args_is_help=True)
 
@@ -30,17 +30,25 @@ def embeddings(
 ) -> None:
     """Bring the embeddings of the served market up to date and write them to a file for each universe."""
     from toto_ops.configuration import Settings
+    from toto_ops.errors import TotoOpsError
     from toto_ops.pipeline.embedding_steps import export_served_embeddings
     from toto_ops.pipeline.project import Project
 
     with errors_shown(as_json=as_json):
         project = Project(Settings())
         chosen = [project.universe(universe)] if universe else list(project.universes.universes.values())
-        exported = [
-            export_served_embeddings(project, one, shape.value, folder / f"{one.name}-embeddings.{shape.value}") for one in chosen
-        ]
+    exported, failures = [], []
+    for one in chosen:
+        try:
+            exported.append(export_served_embeddings(project, one, shape.value, folder / f"{one.name}-embeddings.{shape.value}"))
+        except TotoOpsError as error:
+            failures.append(error)
     if as_json:
-        print_json([one.model_dump(mode="json") for one in exported])
-        return
-    for one in exported:
-        OUT.print(f"wrote {one.file} ({one.description})", highlight=False)
+        print_json([*(one.model_dump(mode="json") for one in exported), *(error_content(failure) for failure in failures)])
+    else:
+        for done in exported:
+            OUT.print(f"wrote {done.file} ({done.description})", highlight=False)
+        for failure in failures:
+            print_error(failure)
+    if failures:
+        raise typer.Exit(EXIT_ERROR)

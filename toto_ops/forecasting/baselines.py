@@ -90,15 +90,10 @@ def _seasonal_naive(close: Tensor, horizon: int, config: StatisticalConfig) -> T
 def _centred_quantiles(values: Tensor, window: int) -> Tensor:
     """`[B, T, Q]` quantiles of the latest `window` values, linear between them, less their median; NaN where there are fewer."""
     quantiles = torch.full((*values.shape, len(LEVELS)), torch.nan, dtype=values.dtype, device=values.device)
+    levels = torch.tensor(LEVELS, dtype=values.dtype, device=values.device)
     at_once = max(1, _SORTED_AT_ONCE // window)
-    place = torch.tensor(LEVELS, dtype=values.dtype, device=values.device) * (window - 1)
-    below = place.floor().long()
-    above = (below + 1).clamp_max(window - 1)
     for row, windows in enumerate(trailing(values, window)):
         for first in range(0, len(windows), at_once):
-            ordered = windows[first : first + at_once].sort(dim=-1).values
-            found = torch.lerp(ordered[:, below], ordered[:, above], place - below)
-            # NaN sorts to the end, where a window that has one must not hide it.
-            found = torch.where(torch.isnan(ordered[:, -1:]), torch.nan, found)
+            found = torch.quantile(windows[first : first + at_once], levels, dim=-1).T
             quantiles[row, first : first + at_once] = found - found[:, MEDIAN : MEDIAN + 1]
     return quantiles

@@ -31,6 +31,7 @@ class ExternalConfig(StrictModel):
     """Weights made elsewhere: where they are, and until when bars may have been in their training."""
 
     weights: str = Field(min_length=1, description="folder, or id on the model hub")
+    context: int = Field(ge=1, description="bars a state or a forecast looks back on at most")
     download: bool = Field(default=False, description="fetch a hub id that is not in the local cache; otherwise offline")
     released: date | None = Field(default=None, description="day the weights were published; those of `RELEASED` are known")
 
@@ -83,7 +84,7 @@ class MarketConfig(StrictModel):
 class StatisticalConfig(StrictModel):
     """No weights at all: seasonal naive, drift and EWMA volatility."""
 
-    season: int = Field(default=5, ge=1, description="bars after which a pattern would repeat")
+    season: int = Field(default=5, ge=1, description="bars after which a pattern would repeat; not given: by the calendar")
     span: int = Field(default=20, ge=2, description="of the exponentially weighted moments, in bars")
     look_back: int = Field(default=60, ge=33, description="bars of the drift and of the errors whose quantiles are taken")
 
@@ -107,10 +108,10 @@ class PretrainingConfig(StrictModel):
     """How backbone and head are fitted."""
 
     hidden: int = Field(default=128, ge=8, description="hidden layer of the quantile head")
-    window: int = Field(default=256, ge=64, description="bars in one training window")
+    window: int = Field(default=256, ge=64, description="bars whose forecasts count in one training window")
     stride: int = Field(default=64, ge=1, description="bars between the beginnings of two windows")
     epochs: int = Field(default=20, ge=1)
-    patience: int = Field(default=4, ge=0, description="epochs without a better validation loss")
+    patience: int = Field(default=4, ge=1, description="epochs without a better validation loss")
     batch: int = Field(default=8, ge=1, description="windows in one step")
     learning_rate: float = Field(default=1e-3, gt=0, description="falls to 0 along a half cosine")
     weight_decay: float = Field(default=0.2, ge=0, description="of matrices; biases do not decay")
@@ -124,8 +125,8 @@ class ReuseConfig(StrictModel):
 
     enabled: bool = False
     folder: Path | None = Field(default=None, description="of forecasters and plain state_dict files, besides the registry")
-    unfreeze: bool = Field(default=False, description="train what was taken over too, not the new layers alone")
-    learning_rate_share: float = Field(default=0.1, gt=0, le=1, description="of the learning rate, for what was taken over")
+    unfreeze: bool = Field(default=False, description="train the backbone that was taken over too; the head always is")
+    learning_rate_share: float = Field(default=0.1, gt=0, le=1, description="of the learning rate, for that backbone")
 
 
 class SpecialistConfig(StrictModel):
@@ -152,11 +153,17 @@ class EmbeddingConfig(StrictModel):
         description="of symbols hidden while it trains, so that new ones are nothing new",
     )
     epochs: int = Field(default=20, ge=1)
-    patience: int = Field(default=4, ge=0)
+    patience: int = Field(default=4, ge=1)
     batch: int = Field(default=64, ge=1, description="rows of the panel in one step")
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> EmbeddingConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        return self
 
 
 class ForecastingConfig(VersionedModel):
@@ -179,7 +186,7 @@ class ForecastingConfig(VersionedModel):
     chronos: ChronosConfig = ChronosConfig()
     market: MarketConfig = MarketConfig()
     statistical: StatisticalConfig = StatisticalConfig()
-    horizon: int = Field(default=20, ge=1)
+    horizon: int = Field(default=20, ge=1, le=250)
     horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 5, 20), min_length=1)
     validation: float = Field(default=0.25, gt=0, lt=1)
     pretraining: PretrainingConfig = PretrainingConfig()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import AwareDatetime, Field
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from toto_ops.configuration import StrictModel, VersionedModel
 from toto_ops.forecasting.backbones.contract import Backbone
 from toto_ops.forecasting.head import QuantileHead
-from toto_ops.forecasting.scaling import CausalScale
 
 
 class PassedOver(StrictModel):
@@ -78,6 +78,22 @@ class Network(nn.Module):
         return head
 
 
+class QuantileForecaster(Protocol):
+    """Who foretells from the states of a backbone: a forecaster, or its specialists (`toto_ops.forecasting.specialists`)."""
+
+    def quantiles(self, states: Tensor, symbols: Sequence[str]) -> Tensor:
+        """Quantiles `[B, T, V, H, Q]` of `CausalScale.targets`; NaN where there is no state.
+
+        Parameters
+        ----------
+        states
+            `[B, T, D]` float32 from `backbone.states`.
+        symbols
+            `B` names: whose they are.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Forecaster:
     """A fitted forecaster, ready to be asked."""
@@ -100,14 +116,7 @@ class Forecaster:
 
         return tensors_hash({"head": self.head.state_dict()}, self.backbone.identity)
 
-    def return_quantiles(self, x: Tensor, states: Tensor, horizons: tuple[int, ...]) -> Tensor:
-        """Quantiles of the log returns over `horizons` at every bar, `[B, T, K, Q]` float32; NaN where there is no state.
-
-        Parameters
-        ----------
-        x
-            `[B, V, T]` float64 series.
-        states
-            `[B, T, D]` of the same bars, from `backbone.states`.
-        """
-        return CausalScale.of(x).returns(self.head(states), horizons).float()
+    def quantiles(self, states: Tensor, symbols: Sequence[str]) -> Tensor:  # noqa: ARG002 - one head serves them all
+        """As `QuantileForecaster.quantiles`: it says the same of every symbol."""
+        quantiles: Tensor = self.head(states)
+        return quantiles

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +14,7 @@ from toto_ops.errors import StorageError, TotoOpsError
 from toto_ops.forecasting.backbones.loading import make_backbone
 from toto_ops.forecasting.config import BackboneKind, ForecastingConfig
 from toto_ops.forecasting.forecaster import Forecaster, ForecasterManifest, Network
+from toto_ops.storage.manifests import stored_manifest
 
 WEIGHTS = "forecaster.safetensors"
 MANIFEST = "forecaster.json"
@@ -63,13 +63,7 @@ def read_forecaster_manifest(folder: Path) -> ForecasterManifest:
     StorageError
         If the folder holds no manifest, or one of a schema version this release cannot read.
     """
-    path = folder / MANIFEST
-    try:
-        return ForecasterManifest.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"holds no readable forecaster ({error})", where=str(path), remedy="retrain, or name another version"
-        ) from error
+    return stored_manifest(folder / MANIFEST, ForecasterManifest, "forecaster", remedy="retrain, or name another version")
 
 
 def trained_tensors(network: Network) -> dict[str, Tensor]:

@@ -68,6 +68,15 @@ class CausalScale:
         centre = torch.cat((torch.zeros_like(returns).unsqueeze(1), level[:, 1:]), dim=1)
         return cls(location, scale, ((changes - centre) / scale).clamp(-FARTHEST, FARTHEST))
 
+    def at(self, bars: slice | Tensor) -> CausalScale:
+        """Of some bars alone: a slice of every series, or `[B, N]` int64 bars of each, NaN where one is negative."""
+        parts = (self.location, self.scale, self.inputs)
+        if isinstance(bars, slice):
+            return CausalScale(*(part[..., bars] for part in parts))
+        chosen = bars.clamp_min(0).unsqueeze(1).expand(-1, self.location.shape[1], -1)
+        there = (bars >= 0).unsqueeze(1)
+        return CausalScale(*(torch.where(there, part.gather(-1, chosen), torch.nan) for part in parts))
+
     def targets(self, x: Tensor, horizon: int) -> Tensor:
         """What each bar's next `horizon` bars came to in its own scale, `[B, T, V, H]`; NaN where there is none yet.
 

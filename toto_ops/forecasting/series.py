@@ -48,6 +48,11 @@ class BarSeries:
         """The bars that have closed by a moment."""
         return self.take(slice(0, int(np.searchsorted(self.close_time, to_utc64(moment), side="right"))))
 
+    def between(self, after: datetime, until: datetime) -> BarSeries:
+        """The bars whose close lies in `(after, until]`."""
+        first = int(np.searchsorted(self.close_time, to_utc64(after), side="right"))
+        return self.until(until).take(slice(first, None))
+
     def take(self, rows: slice) -> BarSeries:
         """Some of the bars, one after the other."""
         return BarSeries(self.symbol, self.close_time[rows], self.values[rows])

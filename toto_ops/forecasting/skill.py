@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 FEWEST_PAIRS = 3
 """Forecasts with an outcome below which a symbol is not measured."""
@@ -37,6 +37,7 @@ def _rank_correlation(forecast: NDArray[np.floating], realised: NDArray[np.float
     both = np.isfinite(forecast) & np.isfinite(realised)
     if both.sum() < FEWEST_PAIRS:
         return float("nan")
-    first, second = (ranks - ranks.mean() for ranks in (rankdata(forecast[both]), rankdata(realised[both])))
-    spread = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    return float((first * second).sum() / spread) if spread > 0 else 0.0
+    pair = forecast[both], realised[both]
+    if any(np.ptp(values) == 0 for values in pair):  # the coefficient is not defined
+        return 0.0
+    return float(spearmanr(*pair).statistic)

@@ -162,6 +162,17 @@ def in_rows(bars: int, rows: float) -> int:
     return ceil(bars * rows)
 
 
+def season_bars(universe: Universe) -> int:
+    """Bars after which a pattern of the calendar comes again: those of a week, or of a day where bars are shorter.
+
+    Where markets are joined, those of the slowest one, as everything that counts bars.
+    """
+    slowest = min(tuple(universe.parts.values()) or (universe,), key=lambda part: _opens_per_year((part,)))
+    opens = expected_open_times(slowest, *_USUAL_YEARS)
+    whole = opens.dt.truncate("1d" if slowest.bar_length < timedelta(days=1) else "1w")
+    return max(1, round(len(opens) / whole.n_unique()))
+
+
 def _opens_per_year(universes: Sequence[Universe]) -> float:
     """Different moments per 365.25 days at which a bar of any of them opens."""
     opens = pl.concat([expected_open_times(universe, *_USUAL_YEARS) for universe in universes]).unique()

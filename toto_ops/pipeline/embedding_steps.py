@@ -16,7 +16,7 @@ from toto_ops.features.trends import TREND_FEATURES
 from toto_ops.forecasting.embeddings.index import EMBEDDINGS
 from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
 from toto_ops.pipeline.feature_steps import panel_of
-from toto_ops.pipeline.forecast_answers import forecasting_retraining
+from toto_ops.pipeline.forecast_answers import retraining_with
 from toto_ops.pipeline.forecasting_steps import (
     EMBEDDER,
     FORECASTER,
@@ -111,16 +111,18 @@ def make_embeddings(
 
 
 @named_refusals(PLACES)
-def serve_embeddings(project: Project, retraining: Retraining, universe: Universe) -> Updated | None:
+def serve_embeddings(project: Project, retraining: Retraining, universe: Universe) -> Updated | NotMade:
     """Embeddings and forecasts of new bars and new symbols, by the forecaster of the last settled retraining.
 
-    A retraining has made its own. None before there is a forecaster.
+    A retraining makes its own, or says why it makes none.
     """
     import torch
 
     last = last_retraining(project, universe)
-    if retraining.has(EMBEDDINGS) or last is None or not last.has(EMBEDDER):
-        return None
+    if retraining.has(EMBEDDINGS):
+        return NotMade("this retraining made its own: see the asset `embeddings`")
+    if last is None or not last.has(EMBEDDER):
+        return NotMade("no settled retraining has made an embedder yet")
     torch.set_num_threads(project.settings.torch_threads)
     for name in (FORECASTER, SPECIALISTS, EMBEDDER):
         retraining.record(last.ref(name))
@@ -160,7 +162,7 @@ def export_served_embeddings(project: Project, universe: Universe, fmt: ExportFo
     from toto_ops.forecasting.embeddings.export_tables import export_npz, export_parquet
     from toto_ops.forecasting.embeddings.update import update_embeddings
 
-    model = embedding_model_of(forecasting_retraining(project, universe))
+    model = embedding_model_of(retraining_with(project, universe, FORECASTER, SPECIALISTS, EMBEDDER))
     if fmt == "onnx":
         backbone = model.forecaster.manifest.backbone
         return Exported(universe=universe.name, file=export_onnx(model, path), format=fmt, description=f"{backbone} embedder")
@@ -179,7 +181,7 @@ def _make_embedder(project: Project, retraining: Retraining, universe: Universe,
 
     forecaster, forecaster_ref = forecaster_of(retraining)
     panel, panel_ref = panel_of(retraining)
-    spans, config = spans_of(project, retraining, universe), project.forecasting
+    spans, config = spans_of(project, retraining, universe), project.forecasting_of(universe)
     inputs_hash = value_hash(
         {
             "forecaster": forecaster_ref.content_hash,
@@ -229,13 +231,9 @@ def _by_symbol(table: EmbeddingTable) -> tuple[SymbolEmbeddings, ...]:
 
 
 def _plot(panel: Panel, table: EmbeddingTable) -> bytes:
-    import numpy as np
-
-    from toto_ops.evaluation.reports.forecast_plots import embedding_plot
+    from toto_ops.evaluation.reports.forecast_plots import embedding_plot, trend_regimes
 
     columns = [panel.context_names.index(name) for name in TREND_FEATURES]
-    names = np.array([name.removeprefix("trend_") for name in TREND_FEATURES])
     newest = slice(max(0, panel.rows - PLOTTED_ROWS), panel.rows)
     known = table.known[newest]
-    regimes = names[panel.context[newest][known][:, columns].argmax(axis=-1)]
-    return embedding_plot(table.embedding[newest][known], regimes.tolist())
+    return embedding_plot(table.embedding[newest][known], trend_regimes(panel.context[newest][known][:, columns]))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel
-from toto_ops.errors import InsufficientDataError, StorageError, SymbolNameError
+from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.features.moments import to_aware
 from toto_ops.market.bars import load_bars
-from toto_ops.pipeline.forecasting_steps import EMBEDDER, forecaster_of, specialists_of
+from toto_ops.pipeline.forecasting_steps import FORECASTER, SPECIALISTS, forecaster_of, specialists_of
 from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.retraining_decision import last_retraining
 from toto_ops.serving.market_view import served_snapshot
+from toto_ops.serving.servable import require_fresh, servable, serving_moment
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe, checked_symbol
 
@@ -66,24 +66,30 @@ class ForecastAnswer(StrictModel):
     """Whether the symbol was among those the forecaster was fitted on; it foretells others by what it learnt of those."""
 
 
-def forecasting_retraining(project: Project, universe: Universe) -> Retraining:
-    """The run whose forecaster answers: that of the served market, which new bars do not change, else the last settled one.
+def retraining_with(project: Project, universe: Universe, *assets: str) -> Retraining:
+    """The run whose models answer: that of the served market, which new bars do not change, else the last settled one.
+
+    Parameters
+    ----------
+    assets
+        What it must have made.
 
     Raises
     ------
     StorageError
-        If there is none, or it is of a release that made no forecasters.
+        If there is none.
     """
     last = last_retraining(project, universe)
     if last is None:
         raise StorageError("was never retrained", where=universe.name, remedy=f"run `toto-ops retrain {universe.name}` first")
     served = project.retraining(universe, served_market(project, universe).retrain_id)
-    found = next((one for one in (served, last) if one.has(EMBEDDER)), None)
+    found = next((one for one in (served, last) if all(one.has(asset) for asset in assets)), None)
     if found is None:
         raise StorageError(
-            f"retraining {last.retrain_id} made no forecaster",
+            f"retraining {last.retrain_id} made no {' and '.join(assets)}",
             where=universe.name,
-            remedy=f"run `toto-ops retrain {universe.name} --force`",
+            remedy=f"if an earlier release made it, run `toto-ops retrain {universe.name} --force`; if its bars were too few, as "
+            "the asset `forecaster` then says, wait for more",
         )
     return found
 
@@ -107,8 +113,8 @@ def forecast(project: Project, universe: Universe, symbol: str, horizon: int) ->
 
     Raises
     ------
-    SymbolNameError
-        If the symbol is not served.
+    SymbolNameError, BarDataError, StaleBarsError
+        If the symbol is unknown, quarantined, or without new bars: see `toto_ops.serving.servable`.
     InsufficientDataError
         If it has too few bars, or the forecaster does not look ahead so far.
     StorageError
@@ -117,11 +123,9 @@ def forecast(project: Project, universe: Universe, symbol: str, horizon: int) ->
     from toto_ops.forecasting.series import series_of
 
     name = checked_symbol(symbol)
-    retraining, snapshot = forecasting_retraining(project, universe), served_market(project, universe)
-    if name not in snapshot.symbols:
-        raise SymbolNameError(
-            f"{name} is not served by {universe.name}", remedy=f"choose from {', '.join(snapshot.symbols)}, or add it as a symbol"
-        )
+    snapshot = served_market(project, universe)
+    entry = servable(universe, snapshot, name)
+    retraining = retraining_with(project, universe, FORECASTER, SPECIALISTS)
     forecaster, _ = forecaster_of(retraining)
     if horizon > forecaster.head.horizon:
         raise InsufficientDataError(
@@ -130,11 +134,13 @@ def forecast(project: Project, universe: Universe, symbol: str, horizon: int) ->
             remedy="raise `horizon` in forecasting.yaml and retrain",
         )
     series = series_of(name, load_bars(project.store, snapshot.bars_ref(name)))
+    close = to_aware(series.close_time[-1:])[0]
+    require_fresh(universe, entry.symbol, close, serving_moment(universe, snapshot))
     manifest = forecaster.manifest
     return ForecastAnswer(
         universe=universe.name,
         symbol=name,
-        bar_close=to_aware(series.close_time[-1:])[0],
+        bar_close=close,
         close=_close(series),
         steps=_steps(specialists_of(retraining, forecaster), series, horizon),
         backbone=manifest.backbone,
@@ -163,8 +169,7 @@ def _steps(specialists: Specialists, series: BarSeries, horizon: int) -> tuple[F
     with torch.no_grad():
         quantiles = specialists.quantiles(backbone.latest_states(x, 1), [series.symbol])
     scale = CausalScale.of(x)
-    now = replace(scale, **{name: getattr(scale, name)[..., -1:] for name in ("location", "scale", "inputs")})
-    returns = now.returns(quantiles, tuple(range(1, horizon + 1)))[0, 0].double()
+    returns = scale.at(slice(-1, None)).returns(quantiles, tuple(range(1, horizon + 1)))[0, 0].double()
     up = probability_above(returns)
     own = set(specialists.manifest.horizons) if series.symbol in specialists.manifest.kept else set()
     close = _close(series)

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from toto_ops.configuration import VersionedModel, in_words
-from toto_ops.errors import StorageError
+from toto_ops.configuration import VersionedModel
 from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
 from toto_ops.pipeline.forecasting_steps import (
     FORECASTER,
@@ -25,6 +22,7 @@ from toto_ops.pipeline.project import Project
 from toto_ops.pipeline.spans import spans_of, splits_of
 from toto_ops.pipeline.versions import FORECAST_EVALUATION_VERSION
 from toto_ops.storage.hashing import value_hash
+from toto_ops.storage.manifests import stored_manifest
 from toto_ops.storage.retraining import Retraining
 from toto_ops.universes import Universe
 
@@ -109,16 +107,12 @@ def forecast_evaluations_of(retraining: Retraining) -> tuple[ForecastEvaluation,
         If it has not run, or what it stored cannot be read.
     """
     path = retraining.store.local_folder(retraining.ref(FORECAST_EVALUATION)) / EVALUATION_FILE
-    try:
-        return ForecastEvaluations.model_validate_json(path.read_bytes()).parts
-    except (OSError, ValidationError) as error:
-        said = in_words(error) if isinstance(error, ValidationError) else str(error)
-        raise StorageError(f"cannot be read ({said})", where=str(path), remedy="remove this folder and retrain") from error
+    return stored_manifest(path, ForecastEvaluations, "evaluation of forecasts", remedy="remove this folder and retrain").parts
 
 
 def forecasts_hash(project: Project, retraining: Retraining, universe: Universe) -> str:
     """Identity of what forecasts are judged: who makes them, against what, and how they are measured."""
-    config = project.forecasting
+    config = project.forecasting_of(universe)
     return value_hash(
         {
             "forecaster": retraining.ref(FORECASTER).content_hash,
@@ -146,7 +140,7 @@ def evaluate_forecasts_on(
         part=part,
         span=span,
         fit=spans_of(project, retraining, universe).fit,
-        config=project.forecasting,
+        config=project.forecasting_of(universe),
     )
     return evaluate_forecasts(made, project.gates(universe).bootstrap)
 
@@ -159,7 +153,7 @@ def _fans(project: Project, retraining: Retraining, universe: Universe, span: Sp
     forecaster, _ = forecaster_of(retraining)
     specialists = specialists_of(retraining, forecaster)
     series = series_in(retraining.store, snapshot_of(project, retraining, universe))
-    least = forecaster.backbone.minimum_bars + forecaster.head.horizon
+    horizon, needed = forecaster.head.horizon, forecaster.backbone.minimum_bars
     # A symbol that came late or ended early has nothing to show in this span.
-    shown = [one for one in series if len(one.until(span.until)) - len(one.until(span.after)) >= least]
+    shown = [one for one in series if len(one.between(span.after, span.until)) > horizon and len(one.until(span.after)) >= needed]
     return {one.symbol: fan_plot(forecast_fans(forecaster, specialists, one, span, FAN_COUNT)) for one in shown[:FANS]}

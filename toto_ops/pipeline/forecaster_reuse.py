@@ -68,7 +68,7 @@ def reuse_outlook(project: Project, universe: Universe) -> ReuseOutlook:
     from toto_ops.forecasting.reuse.library import Beginning
     from toto_ops.registry.forecasters import forecaster_library
 
-    config = project.forecasting
+    config = project.forecasting_of(universe)
     fit_bars, before = _history(project, universe)
     backbone = choose_backbone(config, fit_bars, config.pretraining.seed).backbone
     network = Network.untrained(backbone, config.horizon, config.pretraining.hidden)

@@ -18,6 +18,7 @@ from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.features.panel import Panel
 from toto_ops.pipeline.checkpoint_folders import checkpoint_folder
+from toto_ops.pipeline.feature_steps import panel_of
 from toto_ops.pipeline.forecasting_steps import series_in
 from toto_ops.pipeline.market_steps import snapshot_of
 from toto_ops.pipeline.project import Project
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 
 def refit_on(project: Project, retraining: Retraining, universe: Universe) -> Refit:
     """What fits forecaster and embedder for one fold on the first half of its train, and asks them about every row."""
-    config = project.forecasting.model_copy(update={"preference": ("statistical",)})
+    config = project.forecasting_of(universe)
     snapshot = snapshot_of(project, retraining, universe)
     series = series_in(retraining.store, snapshot)
+    panel_hash = panel_of(retraining)[1].content_hash
 
     def refit(panel: Panel, fold: Fold) -> ObservedForecasts:
         from toto_ops.features.panel_forecasts import panel_with_forecasts
-        from toto_ops.forecasting.backbones.loading import choose_backbone
+        from toto_ops.forecasting.backbones.loading import Loaded
+        from toto_ops.forecasting.backbones.statistical import StatisticalBackbone
         from toto_ops.forecasting.embeddings.embedding_model import EmbeddingModel
         from toto_ops.forecasting.embeddings.fitting import fit_embedder
         from toto_ops.forecasting.embeddings.placing import placed
@@ -51,10 +54,13 @@ def refit_on(project: Project, retraining: Retraining, universe: Universe) -> Re
         from toto_ops.training.observed_forecasts import ObservedForecasts
 
         spans = spans_of_fold(panel.close_time, fold, config)
-        known = [one.until(spans.knows_until) for one in series]
+        # Nothing before the stretch either: it may follow bars that the fold is tested on.
+        taught = [one.between(spans.fit.after, spans.knows_until) for one in series]
+        rows = panel.between(spans.fit.after, spans.knows_until)
         inputs_hash = value_hash(
             {
                 "data": snapshot.data_hash,
+                "panel": panel_hash,
                 "spans": [spans.fit, spans.validation],
                 "config": config,
                 "versions": [FORECASTER_VERSION, EMBEDDER_VERSION],
@@ -63,16 +69,16 @@ def refit_on(project: Project, retraining: Retraining, universe: Universe) -> Re
         work = checkpoint_folder(project, retraining, "fold_forecaster", inputs_hash)
         inputs = PretrainingInputs(
             universe=universe.name,
-            source=SeriesInMemory(known),
+            source=SeriesInMemory(taught),
             spans=spans,
-            loaded=choose_backbone(config, max(map(len, known)), config.pretraining.seed),
+            loaded=Loaded(StatisticalBackbone(config.statistical), config.statistical, ()),
             config=config,
             data_hash=snapshot.data_hash,
             inputs_hash=inputs_hash,
             code_version=FORECASTER_VERSION,
         )
         forecaster = pretrain(inputs, work / "forecaster")
-        embedder = fit_embedder(forecaster, known, panel, spans=spans, config=config, work=inputs_hash, folder=work / "embedder")
+        embedder = fit_embedder(forecaster, taught, rows, spans=spans, config=config, work=inputs_hash, folder=work / "embedder")
         model = EmbeddingModel(forecaster, None, embedder)
         table = model.rows(panel, placed(panel, series), slice(0, panel.rows))
         return ObservedForecasts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,10 @@ from toto_ops.universes import Universe
 
 if TYPE_CHECKING:
     from toto_ops.forecasting.backbones.loading import Loaded
+    from toto_ops.forecasting.config import ForecastingConfig
     from toto_ops.forecasting.forecaster import Forecaster, ForecasterManifest
     from toto_ops.forecasting.reuse.library import StoredModel
     from toto_ops.forecasting.series import BarSeries
-    from toto_ops.forecasting.spans import ForecastingSpans
     from toto_ops.forecasting.specialists.specialists import Specialists
     from toto_ops.market.snapshot import Snapshot
 
@@ -84,20 +85,23 @@ def make_forecaster(
     from toto_ops.forecasting.pretraining.series_source import ParquetSeries
 
     torch.set_num_threads(project.settings.torch_threads)
-    snapshot, config = snapshot_of(project, retraining, universe), project.forecasting
+    snapshot, config = snapshot_of(project, retraining, universe), project.forecasting_of(universe)
     spans = spans_of(project, retraining, universe)
     files = {symbol: _bars_file(retraining.store, snapshot, symbol) for symbol in snapshot.symbols}
     source = ParquetSeries(files)
-    loaded = _loaded(project, max(len(source.rows(symbol, spans.fit)) for symbol in source.symbols))
+    loaded = _loaded(config, max(len(source.rows(symbol, spans.fit)) for symbol in source.symbols))
     for passed_over in loaded.passed_over:
         note(f"{passed_over.backbone} was passed over: {passed_over.reason}")
-    reuse = _model_to_reuse(project, loaded, spans, snapshot.data_hash)
+    reuse = _model_to_reuse(project, config, loaded, spans.knows_until, snapshot.data_hash)
     inputs_hash = value_hash(
         {
             "data": snapshot.data_hash,
             "spans": [spans.fit, spans.validation],
             "config": config.model_dump(mode="json", include={"horizon", "horizons", "pretraining", "reuse"}),
             "backbone": loaded.backbone.identity,
+            "released": str(loaded.backbone.released),
+            # The manifest says why others were passed over: with other reasons it is another manifest.
+            "passed_over": loaded.passed_over,
             "reuse": reuse.identity if reuse else None,
             "version": FORECASTER_VERSION,
         }
@@ -164,7 +168,7 @@ def make_specialists(project: Project, retraining: Retraining, universe: Univers
     from toto_ops.forecasting.specialists.fitting import fit_specialists
 
     torch.set_num_threads(project.settings.torch_threads)
-    snapshot, config = snapshot_of(project, retraining, universe), project.forecasting
+    snapshot, config = snapshot_of(project, retraining, universe), project.forecasting_of(universe)
     forecaster, forecaster_ref = forecaster_of(retraining)
     spans = spans_of(project, retraining, universe)
     inputs_hash = value_hash(
@@ -213,22 +217,23 @@ def _bars_file(store: ArtefactStore, snapshot: Snapshot, symbol: str) -> Path:
     return store.local_folder(snapshot.bars_ref(symbol)) / TABLE
 
 
-def _loaded(project: Project, fit_bars: int) -> Loaded:
+def _loaded(config: ForecastingConfig, fit_bars: int) -> Loaded:
     from toto_ops.forecasting.backbones.loading import choose_backbone
 
-    return choose_backbone(project.forecasting, fit_bars, project.forecasting.pretraining.seed)
+    return choose_backbone(config, fit_bars, config.pretraining.seed)
 
 
-def _model_to_reuse(project: Project, loaded: Loaded, spans: ForecastingSpans, data_hash: str) -> StoredModel | None:
+def _model_to_reuse(
+    project: Project, config: ForecastingConfig, loaded: Loaded, before: datetime, data_hash: str
+) -> StoredModel | None:
     from toto_ops.forecasting.forecaster import Network
     from toto_ops.forecasting.reuse.library import Beginning
     from toto_ops.registry.forecasters import forecaster_library
 
-    config = project.forecasting
     if not config.reuse.enabled:
         return None
     network = Network.untrained(loaded.backbone, config.horizon, config.pretraining.hidden)
-    beginning = Beginning(loaded.backbone.kind, spans.knows_until, network, data_hash)
+    beginning = Beginning(loaded.backbone.kind, before, network, data_hash)
     return forecaster_library(project.registry, config.reuse).best(beginning)
 
 

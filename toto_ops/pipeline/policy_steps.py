@@ -124,10 +124,11 @@ def plain_inputs(
 
 
 def _observed(retraining: Retraining) -> dict[str, str]:
-    """The embeddings a line observes."""
+    """The embeddings a line observes, and what made them: a policy may be shown no other's (`panel_shown_to`)."""
     from toto_ops.pipeline.forecasting_steps import embedding_hash_of
+    from toto_ops.pipeline.observed_market import forecaster_hash
 
-    return {"embeddings": embedding_hash_of(retraining)}
+    return {"embeddings": embedding_hash_of(retraining), "forecaster": forecaster_hash(retraining)}
 
 
 def _has_teacher(line: Line[Any]) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from toto_ops.configuration import Settings
-from toto_ops.market.calendars import rows_per_bar
+from toto_ops.market.calendars import rows_per_bar, season_bars
 from toto_ops.storage.hashing import value_hash
 from toto_ops.storage.retraining import Retraining
 from toto_ops.storage.store import LIVE, ArtefactStore
@@ -69,6 +69,13 @@ class Project:
         from toto_ops.forecasting.config import load_forecasting
 
         return load_forecasting(self.settings.config_dir)
+
+    def forecasting_of(self, universe: Universe) -> ForecastingConfig:
+        """How a universe is foretold: the season of its statistics is that of its calendar unless one is configured."""
+        config = self.forecasting
+        if "season" in config.statistical.model_fields_set:
+            return config
+        return config.model_copy(update={"statistical": config.statistical.model_copy(update={"season": season_bars(universe)})})
 
     def split_settings(self, universe: Universe) -> SplitConfig:
         """How the spans of a universe are cut, in rows of its panel."""

@@ -6,7 +6,6 @@ it is. It is stored as safetensors plus JSON, never as a pickle, and every polic
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ from toto_ops.configuration import VersionedModel
 from toto_ops.errors import StorageError
 from toto_ops.simulation.observation import Decision, Observation
 from toto_ops.simulation.observation_schema import NEITHER, OF_A_FORECASTER, STATE, MarketWidths, schema_for
+from toto_ops.storage.manifests import stored_manifest
 
 MANIFEST = "policy.json"
 
@@ -169,10 +169,4 @@ def read_manifest(folder: Path) -> PolicyManifest:
     StorageError
         If the folder holds no manifest, or one of a schema version this release cannot read.
     """
-    path = folder / MANIFEST
-    try:
-        return PolicyManifest.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"holds no readable policy ({error})", where=str(path), remedy="retrain, or name another version"
-        ) from error
+    return stored_manifest(folder / MANIFEST, PolicyManifest, "policy", remedy="retrain, or name another version")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
 from toto_ops.configuration import StrictModel
-from toto_ops.errors import BarDataError, StaleBarsError, SymbolNameError
+from toto_ops.errors import BarDataError, SymbolNameError
 from toto_ops.features.moments import to_aware, to_utc64
 from toto_ops.market.calendars import next_close_after
 from toto_ops.market.snapshot import SnapshotEntry
@@ -20,6 +20,7 @@ from toto_ops.registry.models import ModelRegistry
 from toto_ops.registry.onnx_export import DecisionArrays
 from toto_ops.serving.account import FLAT, AccountQuery
 from toto_ops.serving.market_view import MarketView, read_market
+from toto_ops.serving.servable import require_fresh, servable, serving_moment
 from toto_ops.serving.session import ServingSession, open_incumbent
 from toto_ops.simulation.observation import Action
 from toto_ops.storage.store import ArtefactStore
@@ -126,9 +127,9 @@ class Predictor:
         StaleBarsError
             If its feed has ended, or its newest bar is older than the universe allows.
         """
-        moment = now if now is not None else serving_moment(self.universe, self.view)
+        moment = now if now is not None else serving_moment(self.universe, self.view.snapshot)
         bar = self._newest_bar(self._servable(checked_symbol(symbol)), moment)
-        self._require_fresh(bar, moment)
+        require_fresh(self.universe, bar.entry.symbol, bar.close, moment)
         asked = self.session.manifest.symbols.index(bar.entry.symbol)
         market, mask = self._market(bar.row)
         decision = self.session.decide(market, account.features(asked, len(mask[0]), self.universe.limits.w_max), mask)
@@ -137,25 +138,7 @@ class Predictor:
     # -- which bar ---------------------------------------------------------------------------------------------
 
     def _servable(self, symbol: str) -> SnapshotEntry:
-        snapshot = self.view.snapshot
-        known = {entry.symbol: entry for entry in snapshot.entries}
-        if symbol not in known:
-            raise SymbolNameError(
-                f"{symbol} is not in the universe",
-                where=self.universe.name,
-                remedy=f"ask for one of {', '.join(snapshot.symbols)}",
-            )
-        entry = known[symbol]
-        if entry.status == "quarantined":
-            raise BarDataError(
-                f"its bars are quarantined: {'; '.join(entry.reasons)}", where=symbol, remedy="mend the feed, then retrain"
-            )
-        if entry.ended:
-            raise StaleBarsError(
-                f"its feed ended on {entry.last_close:%Y-%m-%d}" if entry.last_close else "its feed has ended",
-                where=symbol,
-                remedy="liquidate it; it is no longer served",
-            )
+        entry = servable(self.universe, self.view.snapshot, symbol)
         if symbol not in self.session.manifest.symbols:
             raise SymbolNameError(
                 f"{symbol} was not known to {self.session.version.label}", where=self.universe.name, remedy="retrain the universe"
@@ -171,17 +154,6 @@ class Predictor:
                 f"no usable bar had closed by {moment:%Y-%m-%d %H:%M %Z}", where=entry.symbol, remedy="ask for a later moment"
             )
         return _Bar(entry, int(rows[-1]), to_aware(panel.close_time[rows[-1:]])[0])
-
-    def _require_fresh(self, bar: _Bar, moment: datetime) -> None:
-        age = (moment - bar.close).total_seconds() / SECONDS_PER_DAY
-        allowed = self.universe.max_bar_age_days
-        if age > allowed:
-            raise StaleBarsError(
-                f"its newest bar closed on {bar.close:%Y-%m-%d %H:%M} UTC, {age:.1f} days before {moment:%Y-%m-%d %H:%M %Z}; "
-                f"at most {allowed:g} are allowed",
-                where=bar.entry.symbol,
-                remedy="bring in newer bars and retrain, or raise max_bar_age_days if that is what you want",
-            )
 
     # -- what the model is shown -------------------------------------------------------------------------------
 
@@ -241,8 +213,3 @@ class Predictor:
         if valid_until <= moment:
             warnings.append(f"a newer bar has closed on {valid_until:%Y-%m-%d %H:%M} UTC and is missing")
         return tuple(warnings)
-
-
-def serving_moment(universe: Universe, view: MarketView) -> datetime:
-    """The moment a question stands at unless it says otherwise: now, or the end of a bundled sample, which never grows."""
-    return view.snapshot.as_of if universe.is_sample else datetime.now(UTC)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from toto_ops.configuration import StrictModel
 from toto_ops.learning.epochs import Progress, Scores, run_epochs
+from toto_ops.learning.schedules import half_cosine
 from toto_ops.learning.seeds import seeded
 from toto_ops.policies.cloned import ClonedPolicy
 from toto_ops.training.bc_config import BehaviourCloningConfig
@@ -166,7 +167,7 @@ def _train_epoch(policy: ClonedPolicy, optimizer: torch.optim.Optimizer, loss: C
     policy.train()
     torch.manual_seed(seeded(lesson.seed, 1, epoch))
     for group in optimizer.param_groups:
-        group["lr"] = 0.5 * config.learning_rate * (1.0 + math.cos(math.pi * epoch / config.epochs))
+        group["lr"] = config.learning_rate * half_cosine(epoch, config.epochs)
     for chosen in torch.split(epoch_order(samples.actions, config, torch.default_generator), config.batch):
         states = samples.states[chosen]
         logits, strength = policy.heads(states + config.noise * torch.randn_like(states))

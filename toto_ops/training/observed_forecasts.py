@@ -49,8 +49,9 @@ Refit = Callable[[Panel, Fold], ObservedForecasts]
 """Fits a forecaster for one fold, and attaches what it says to every row of the panel.
 
 The panel is that of train and validation of the universe. Weights, scales and selection may depend on nothing but the first
-half of the bars of `fold.splits.train` that the fold is given (`forecasting_spans` of `fold_closes`), and on nothing that
-closes in `fold.left_out`; what the fitted forecaster then says of a later row may depend on all rows up to that one.
+half of the bars of `fold.splits.train` that the fold is given (`forecasting_spans` of `fold_closes`), and on no price of
+`fold.left_out` but what features that look back carry over its end, as they do for policies (purge and embargo); what the
+fitted forecaster then says of a later row may depend on all rows up to that one.
 """
 
 

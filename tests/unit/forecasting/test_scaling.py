@@ -56,6 +56,18 @@ def test_too_few_bars_have_no_scale(bars: int) -> None:
     assert all(torch.isnan(part).all() for part in (scale.location, scale.scale, scale.inputs))
 
 
+def test_some_bars_have_the_scale_they_have_among_all() -> None:
+    scale = CausalScale.of(share_bars(60))
+    stretch, each = scale.at(slice(40, 50)), scale.at(torch.tensor([[59, 33], [40, -1], [32, 35]]))
+    for name in ("location", "scale", "inputs"):
+        whole = getattr(scale, name)
+        assert torch.equal(getattr(stretch, name), whole[..., 40:50])
+        expected = torch.stack([whole[0, :, [59, 33]], whole[1, :, [40, 0]], whole[2, :, [32, 35]]])
+        expected[1, :, 1] = torch.nan
+        assert torch.equal(torch.isnan(expected), torch.isnan(getattr(each, name)))
+        assert torch.equal(expected.nan_to_num(), getattr(each, name).nan_to_num())
+
+
 @settings(max_examples=15)
 @given(cut=st.integers(1, 119))
 def test_no_scale_changes_with_the_bars_that_follow(cut: int) -> None:

@@ -66,7 +66,7 @@ def test_the_library_finds_it_with_its_record_and_its_weights(registry: ModelReg
     (model,) = RegistrySource(registry).models()
     assert isinstance(model, StoredModel)
     assert (model.name, model.where) == (f"{version.name}/1", f"models:/{version.name}/1")
-    assert (model.kind, model.score, model.knows_until) == ("market", 0.25, UNTIL)
+    assert (model.record.kind, model.record.score, model.knows_until) == ("market", 0.25, UNTIL)
     assert (model.record.beats_random_walk, model.record.data_hash) == (True, "data")
     torch.testing.assert_close(model.tensors(), dict(market(1).state_dict()))
 

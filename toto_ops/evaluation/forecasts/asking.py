@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from toto_ops.evaluation.forecasts.span_forecasts import SpanForecasts, SymbolFo
 from toto_ops.features.moments import to_utc64
 from toto_ops.forecasting.baselines import BASELINES, baseline_quantiles
 from toto_ops.forecasting.config import ForecastingConfig
-from toto_ops.forecasting.forecaster import Forecaster
+from toto_ops.forecasting.forecaster import Forecaster, QuantileForecaster
 from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import CLOSE, BarSeries, stacked
 from toto_ops.learning.splits import Span
@@ -26,17 +25,9 @@ STATES_AT_ONCE = 16_000_000
 """Numbers in the states of the series that go through the backbone together: 64 MB."""
 
 
-class Heads(Protocol):
-    """What foretells from states where symbols have heads of their own (`toto_ops.forecasting.specialists`)."""
-
-    def quantiles(self, states: Tensor, symbols: Sequence[str]) -> Tensor:
-        """States `[B, T, D]` of as many symbols to quantiles `[B, T, V, H, Q]` of `CausalScale.targets`."""
-        ...
-
-
 def span_forecasts(
     forecaster: Forecaster,
-    specialists: Heads | None,
+    asked: QuantileForecaster,
     series: Sequence[BarSeries],
     *,
     part: str,
@@ -48,8 +39,8 @@ def span_forecasts(
 
     Parameters
     ----------
-    specialists
-        Heads that serve instead of the forecaster's own, where there are any.
+    asked
+        Who foretells from the forecaster's states: itself, or its specialists.
     series
         Whole series: bars before the span are looked back on, bars after it are not read.
     part
@@ -65,15 +56,15 @@ def span_forecasts(
         If no symbol has a bar in the span.
     """
     known = [one.until(span.until) for one in series]
-    asked = []
+    answers = []
     for group in _groups(known, forecaster.backbone.width):
         x = stacked(group)
         with torch.no_grad():
             states = forecaster.backbone.states(x)
         for row, one in enumerate(group):
             bars = slice(row, row + 1), slice(0, len(one))
-            asked.append(_of_symbol(forecaster, specialists, one, states[bars], span=span, fit=fit, config=config))
-    if not any(len(one.close_time) for one in asked):
+            answers.append(_of_symbol(asked, one, states[bars], span=span, fit=fit, config=config))
+    if not any(len(one.close_time) for one in answers):
         raise InsufficientDataError(
             f"no symbol has a bar from {span.after:%Y-%m-%d} to {span.until:%Y-%m-%d}",
             where=f"forecasts of {part}",
@@ -91,13 +82,12 @@ def span_forecasts(
         season=config.statistical.season,
         horizons=config.horizons,
         contestants=CONTESTANTS,
-        symbols=tuple(asked),
+        symbols=tuple(answers),
     )
 
 
 def _of_symbol(
-    forecaster: Forecaster,
-    specialists: Heads | None,
+    asked: QuantileForecaster,
     series: BarSeries,
     states: Tensor,
     *,
@@ -109,13 +99,8 @@ def _of_symbol(
     x = stacked([series])
     first = int(np.searchsorted(series.close_time, to_utc64(span.after), side="right"))
     bars = slice(first, len(series))
-    scale = CausalScale.of(x)
-    here = CausalScale(scale.location[..., bars], scale.scale[..., bars], scale.inputs[..., bars])
     with torch.no_grad():
-        foretold = (
-            forecaster.head(states[:, bars]) if specialists is None else specialists.quantiles(states[:, bars], (series.symbol,))
-        )
-        own = here.returns(foretold, config.horizons)[0]
+        own = CausalScale.of(x).at(bars).returns(asked.quantiles(states[:, bars], (series.symbol,)), config.horizons)[0]
         theirs = [baseline_quantiles(name, x, config.horizons, config.statistical)[0, bars] for name in BASELINES]
     log_close = series.values[:, CLOSE]
     fitted = (series.close_time > to_utc64(fit.after)) & (series.close_time <= to_utc64(fit.until))

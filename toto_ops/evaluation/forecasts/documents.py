@@ -192,14 +192,6 @@ class ForecastEvaluation(VersionedModel):
         """Whether bars of the span may have been in the training of weights from elsewhere."""
         return self.possibly_knows_until is not None and self.span.after < self.possibly_knows_until
 
-    def at(self, horizon: int) -> HorizonEvaluation:
-        """The pooled figures of a horizon."""
-        return next(one for one in self.pooled if one.horizon == horizon)
-
-    def of(self, symbol: str) -> SymbolEvaluation:
-        """The figures of a symbol."""
-        return next(one for one in self.symbols if one.symbol == symbol)
-
     def pooled_only(self) -> ForecastEvaluation:
         """Without the symbols' own figures, for documents that have to stay small."""
         return self.model_copy(update={"symbols": ()})

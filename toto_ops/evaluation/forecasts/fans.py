@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from toto_ops.errors import InsufficientDataError
-from toto_ops.evaluation.forecasts.asking import Heads
 from toto_ops.features.moments import to_utc64
-from toto_ops.forecasting.forecaster import Forecaster
+from toto_ops.forecasting.forecaster import Forecaster, QuantileForecaster
 from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import CLOSE, BarSeries, stacked
 from toto_ops.learning.splits import Span
@@ -40,8 +39,13 @@ class Fans:
     quantiles: NDArray[np.float64]
 
 
-def forecast_fans(forecaster: Forecaster, specialists: Heads | None, series: BarSeries, span: Span, count: int) -> Fans:
+def forecast_fans(forecaster: Forecaster, asked: QuantileForecaster, series: BarSeries, span: Span, count: int) -> Fans:
     """Fans at moments spread evenly over a span, of those whose whole horizon lies in it.
+
+    Parameters
+    ----------
+    asked
+        Who foretells from the forecaster's states: itself, or its specialists.
 
     Raises
     ------
@@ -63,11 +67,8 @@ def forecast_fans(forecaster: Forecaster, specialists: Heads | None, series: Bar
             )
         origins = np.unique(usable[np.linspace(0, len(usable) - 1, count).round().astype(np.intp)])
         at = torch.from_numpy(origins)
-        chosen = states[:, at]
-        foretold = forecaster.head(chosen) if specialists is None else specialists.quantiles(chosen, (series.symbol,))
-        scale = CausalScale.of(x)
-        there = CausalScale(scale.location[..., at], scale.scale[..., at], scale.inputs[..., at])
-        prices = there.real_units(foretold)[0, :, CLOSE].double().exp()
+        foretold = asked.quantiles(states[:, at], (series.symbol,))
+        prices = CausalScale.of(x).at(at.unsqueeze(0)).real_units(foretold)[0, :, CLOSE].double().exp()
     return Fans(
         symbol=series.symbol,
         close_time=known.close_time[first:],

@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from toto_ops.evaluation.forecasts.span_forecasts import SymbolForecasts
-from toto_ops.forecasting.quantiles import LEVELS, MEDIAN
+from toto_ops.forecasting.quantiles import MEDIAN, quantile_loss
 from toto_ops.forecasting.skill import FEWEST_PAIRS
 
 Array = NDArray[np.float64]
-
-_LEVELS = np.array(LEVELS)
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,6 @@ def comparable(forecasts: SymbolForecasts, column: int, horizon: int) -> Outcome
         realised=realised[known],
         independent=(np.arange(len(realised)) % horizon == 0)[known],
     )
-
-
-def mean_quantile_loss(quantiles: Array, realised: Array) -> Array:
-    """Quantile loss averaged over the levels, `[..., n]`, of quantiles `[..., n, Q]` of what came to be, `[n]`.
-
-    Koenker and Bassett, Regression Quantiles, Econometrica 46, 1978.
-    """
-    missed = realised[:, None] - quantiles
-    losses: Array = np.maximum(_LEVELS * missed, (_LEVELS - 1.0) * missed)
-    return np.asarray(losses.mean(axis=-1))
 
 
 def called_direction(median: Array, realised: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -161,7 +150,7 @@ def tally(outcomes: Outcomes, scale: float) -> SymbolTally:
     """
     realised, median = outcomes.realised, outcomes.quantiles[..., MEDIAN]
     count = len(realised)
-    loss = mean_quantile_loss(outcomes.quantiles, realised)
+    loss = quantile_loss(torch.from_numpy(outcomes.quantiles), torch.from_numpy(realised)).mean(dim=-1).numpy()
     called, right = called_direction(median, realised)
     rose = called & (realised > 0.0)
     ranked = count >= FEWEST_PAIRS

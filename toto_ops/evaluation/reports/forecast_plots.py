@@ -108,16 +108,14 @@ def trend_regimes(one_hot: NDArray[np.floating[Any]]) -> list[str]:
 def principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points `[N, D]` on their first two principal axes, `[N, 2]`, and the share of the variance `[2]` on each.
 
-    The sign of an axis is not determined by the data; the loading that is largest in absolute value is made positive. Points
-    of one dimension lie on a line.
+    Of each axis the loading that is largest in absolute value is positive. Points of one dimension lie on a line; points that
+    are all the same have no variance to share.
     """
-    centred = points - points.mean(axis=0)
-    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
-    singular, axes = singular[:2], axes[:2]
-    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
-    projected = np.zeros((len(points), 2))
-    projected[:, : len(axes)] = centred @ axes.T
-    total = float((centred**2).sum())
-    shares = np.zeros(2)
-    shares[: len(singular)] = singular**2 / total if total > 0 else 0.0
+    from sklearn.decomposition import PCA
+
+    projected, shares = np.zeros((len(points), 2)), np.zeros(2)
+    if np.ptp(points, axis=0).any():
+        axes = PCA(min(2, points.shape[1]), svd_solver="full").fit(points)
+        projected[:, : axes.n_components_] = axes.transform(points)
+        shares[: axes.n_components_] = axes.explained_variance_ratio_
     return projected, shares

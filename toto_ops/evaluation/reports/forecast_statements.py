@@ -16,14 +16,16 @@ def contestant(name: str) -> str:
 
 
 def forecast_verdict(evaluation: ForecastEvaluation) -> str:
-    """In one sentence: which baselines, that cost nothing, the forecaster beats at which horizons, and which it does not."""
+    """In a sentence: whether the forecaster knows more than forecasts that cost nothing, first of all where it does not."""
     beaten, unbeaten = _by_horizons(evaluation, better=True), _by_horizons(evaluation, better=False)
     on = f"On {evaluation.part} the forecaster"
     if not beaten:
         return f"{on} beats no baseline at any horizon: nothing shows that it knows more."
     if not unbeaten:
         return f"{on} beats every baseline at every horizon ({_horizons(tuple(at.horizon for at in evaluation.pooled))})."
-    return f"{on} beats {' and '.join(beaten)}; it does not beat {' nor '.join(unbeaten)}."
+    ahead = tuple(at.horizon for at in evaluation.pooled if at.beats_all)
+    first = f"beats every baseline at {_horizons(ahead)} alone" if ahead else "beats all baselines at no horizon"
+    return f"{on} {first}: it does not beat {' nor '.join(unbeaten)}. It beats {' and '.join(beaten)}."
 
 
 def forecast_statements(evaluation: ForecastEvaluation) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toto_ops.evaluation.forecasts.documents import Comparison, ForecastEvaluation, HorizonEvaluation, Scores
-from toto_ops.evaluation.reports.figures import UNDEFINED, count, day, fine_percent, interval, optional, percent
+from toto_ops.evaluation.reports.figures import UNDEFINED, cell, count, day, fine_percent, interval, optional, percent
 from toto_ops.evaluation.reports.forecast_statements import contestant, forecast_statements
 from toto_ops.evaluation.reports.text_layout import bullets, section, text_table
 
@@ -79,16 +79,17 @@ def calibration_table(evaluation: ForecastEvaluation) -> Table:
 
 
 def symbols_table(evaluation: ForecastEvaluation) -> Table:
-    """Every symbol at every horizon: the forecaster's figures, and its lead over each baseline."""
+    """Every symbol at every horizon: the forecaster's figures, its binomial test, and its lead over each baseline."""
     baselines = tuple(one.against for one in evaluation.pooled[0].comparisons)
-    header = ("symbol", "bars", "outcomes", "MASE", "CRPS", "WQL", "right", "base", "IC", "off")
+    header = ("symbol", "bars", "outcomes", "MASE", "CRPS", "WQL", "right", "base", "IC", "off", "p")
     rows = tuple(
         (
             symbol.symbol,
             str(at.horizon),
             count(at.outcomes),
             *_figures(at.forecaster),
-            *(_marked(one) for one in at.comparisons),
+            optional(_thousandths)(at.forecaster.direction.p_value),
+            *(f"{cell(one.skill, percent)}{_MARKS[one.standing]}" for one in at.comparisons),
         )
         for symbol in evaluation.symbols
         for at in symbol.horizons
@@ -150,28 +151,13 @@ def legend(evaluation: ForecastEvaluation) -> str:
             "CRPS: twice the mean quantile loss, in log returns; WQL: over absolute returns.",
             "right, base: share of right directions, and of the more frequent direction.",
             "IC: rank correlation of median and outcome, mean over the symbols.",
+            "EWMA: a random walk with EWMA volatility, the naive forecast of returns.",
             "off: mean distance between a level and the share of outcomes below it.",
+            "p: one-sided binomial test of the direction on outcomes that do not overlap.",
             "lead: share by which the quantile loss is lower than the baseline's.",
             f"better or +, worse or -: its {level} block-bootstrap interval is without 0.",
         )
     )
-
-
-def forecast_metrics(evaluation: ForecastEvaluation) -> dict[str, float]:
-    """Pooled figures by name, for run metadata and experiment tracking; those that are not defined are left out."""
-    found: dict[str, float | None] = {}
-    for at in evaluation.pooled:
-        own, name = at.forecaster, f"{evaluation.part}_{at.horizon}"
-        found |= {
-            f"mase_{name}": own.mase,
-            f"crps_{name}": own.crps,
-            f"wql_{name}": own.weighted_quantile_loss,
-            f"ic_{name}": own.information_coefficient.value,
-            f"directional_accuracy_{name}": own.direction.accuracy,
-            f"calibration_error_{name}": own.calibration.error if own.calibration else None,
-            **{f"skill_{one.against}_{name}": one.skill.value for one in at.comparisons},
-        }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _titled(table: Table) -> str:

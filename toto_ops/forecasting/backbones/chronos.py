@@ -58,11 +58,6 @@ class ChronosBackbone(ExternalBackbone):
         self.patch = settings.input_patch_size
         self.width = len(VARIATES) * pipeline.model.model_dim
         self.minimum_bars = WINDOW + 1
-        self._context = config.context
-
-    @property
-    def context(self) -> int:
-        return self._context
 
     @torch.no_grad()
     def forecast(self, x: Tensor, horizon: int) -> Tensor:

@@ -24,7 +24,7 @@ class Capabilities:
     can_fine_tune
         Its weights are trained along with the head; otherwise only what stands on its states is.
     multivariate
-        The variates of a series inform each other.
+        Its own forecast of a variate depends on the others of the series too.
     causal_per_patch
         One pass gives every patch the state it would have were it the last: the states of a whole series cost one pass for
         each phase of a patch. Otherwise each bar needs a window of its own.

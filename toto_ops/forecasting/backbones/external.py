@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toto_ops.errors import BackboneUnavailableError, InsufficientDataError
+from toto_ops.errors import BackboneUnavailableError
 from toto_ops.forecasting.backbones.contract import Backbone
 from toto_ops.forecasting.config import ExternalConfig
 from toto_ops.forecasting.series import lengths_of
@@ -54,9 +54,9 @@ class ExternalBackbone(Backbone):
         return self
 
     @property
-    @abstractmethod
     def context(self) -> int:
         """Bars a state or a forecast looks back on at most."""
+        return self.config.context
 
     @cached_property
     def identity(self) -> str:
@@ -87,26 +87,6 @@ class ExternalBackbone(Backbone):
     def states_at(self, x: Tensor, rows: Tensor, bars: Tensor) -> Tensor:
         """States `[N, D]` float32 of `N` bars of series `[B, V, T]`: bar `bars[n]` of series `rows[n]`, none beyond its end."""
 
-    def _lengths_to_forecast(self, x: Tensor) -> Tensor:
-        """`[B]` bars of each series.
-
-        Raises
-        ------
-        InsufficientDataError
-            If one has fewer than `minimum_bars`.
-        BarDataError
-            If a value within one is not finite.
-        """
-        lengths = lengths_of(x)
-        short = (lengths < self.minimum_bars).nonzero().flatten().tolist()
-        if short:
-            raise InsufficientDataError(
-                f"{int(lengths[short[0]])} bars are fewer than the {self.minimum_bars} that {self.kind} needs to foretell",
-                where=f"series {short[0]}",
-                remedy="leave this series out until it has more",
-            )
-        return lengths
-
 
 @contextmanager
 def package_of(kind: str, requirement: str) -> Iterator[None]:
@@ -121,7 +101,9 @@ def package_of(kind: str, requirement: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise BackboneUnavailableError(
-            f"the package {requirement} cannot be imported ({error})", where=kind, remedy=f"pip install 'toto-ops[{kind}]'"
+            f"the package {requirement} cannot be imported ({error})",
+            where=kind,
+            remedy="install it as docs/forecasting.md says, or leave it out of the preference list",
         ) from error
 
 

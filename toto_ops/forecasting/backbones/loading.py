@@ -110,7 +110,7 @@ def make_backbone(kind: str, section: StrictModel, horizon: int, head_hidden: in
 def _check_history(kind: str, config: ForecastingConfig, fit_bars: int) -> None:
     if kind == "market" and fit_bars < config.pretraining.window:
         raise BackboneUnavailableError(
-            f"the {fit_bars} bars to fit on are fewer than one training window ({config.pretraining.window})",
+            f"the {fit_bars} bars to fit on are fewer than those that count in one training window ({config.pretraining.window})",
             where="market",
             remedy="add history, or lower pretraining.window in forecasting.yaml",
         )

@@ -114,10 +114,8 @@ class MarketBackbone(Backbone):
         states = self.latest_states(recent, 1)
         with torch.no_grad():
             own = self.head(states)[..., :horizon, :].double()
-        last = (lengths_of(recent) - 1).reshape(-1, 1, 1).expand(-1, len(VARIATES), 1)
-        scale = CausalScale.of(recent)
-        at_the_end = CausalScale(*(part.gather(-1, last) for part in (scale.location, scale.scale, scale.inputs)))
-        return at_the_end.real_units(own)[:, 0].permute(3, 0, 1, 2)
+        last = (lengths_of(recent) - 1).unsqueeze(-1)
+        return CausalScale.of(recent).at(last).real_units(own)[:, 0].permute(3, 0, 1, 2)
 
     def _known_states(self, x: Tensor) -> Tensor:
         """`[B, T, D]`, NaN where there is no state."""

@@ -30,7 +30,7 @@ class StatisticalBackbone(Backbone):
     """
 
     kind: ClassVar[str] = "statistical"
-    capabilities: ClassVar[Capabilities] = Capabilities(can_fine_tune=False, multivariate=True, causal_per_patch=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(can_fine_tune=False, multivariate=False, causal_per_patch=True)
 
     def __init__(self, config: StatisticalConfig) -> None:
         super().__init__()

@@ -119,8 +119,8 @@ def _of_price(close: Tensor, config: StatisticalConfig) -> list[Tensor]:
         scores.pow(3).mean(dim=-1),
         (scores.pow(4).mean(dim=-1) - 3.0) / 3.0,
         falls - 0.5,
-        _correlation(returns, shifted(returns, 1), look_back - 1, RETURN_FLOOR),
-        _correlation(returns, shifted(returns, season), look_back, RETURN_FLOOR),
+        _correlation(returns, shifted(returns, 1), look_back - 1, (RETURN_FLOOR, RETURN_FLOOR)),
+        _correlation(returns, shifted(returns, season), look_back, (RETURN_FLOOR, RETURN_FLOOR)),
         shifted(returns, season - 1) / scale,
     ]
 
@@ -136,7 +136,7 @@ def _of_range_and_volume(x: Tensor, config: StatisticalConfig) -> list[Tensor]:
         *scores[:2],
         (mean_range.clamp_min(RETURN_FLOOR) / scale).log() - math.log(RANGE_OF_A_WALK),
         *scores[2:],
-        _correlation(returns.abs(), volume, config.look_back, RETURN_FLOOR),
+        _correlation(returns.abs(), volume, config.look_back, (RETURN_FLOOR, LEVEL_FLOOR)),
     ]
 
 
@@ -151,9 +151,9 @@ def _volatility(returns: Tensor, span: float, window: int) -> Tensor:
     return exponential_volatility(returns, span, window).clamp_min(RETURN_FLOOR)
 
 
-def _correlation(one: Tensor, other: Tensor, window: int, floor: float) -> Tensor:
-    """Correlation of the latest pairs, `[B, T]`; towards 0 where one of them hardly moves."""
+def _correlation(one: Tensor, other: Tensor, window: int, floors: tuple[float, float]) -> Tensor:
+    """Correlation of the latest pairs, `[B, T]`; towards 0 where one of them moves less than its floor."""
     first, second = trailing(one, window), trailing(other, window)
     first, second = first - first.mean(dim=-1, keepdim=True), second - second.mean(dim=-1, keepdim=True)
-    sizes = [part.square().mean(dim=-1).sqrt().clamp_min(floor) for part in (first, second)]
+    sizes = [part.square().mean(dim=-1).sqrt().clamp_min(floor) for part, floor in zip((first, second), floors, strict=True)]
     return (first * second).mean(dim=-1) / (sizes[0] * sizes[1])

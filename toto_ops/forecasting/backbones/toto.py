@@ -60,7 +60,6 @@ class TotoBackbone(ExternalBackbone):
         self.patch = model.config.patch_size
         self.width = len(VARIATES) * model.config.d_model
         self.minimum_bars = max(self.patch, WINDOW + 1)
-        self._context = config.context
         if config.context % (2 * self.patch) or tuple(model.output_head.knots) != LEVELS:
             raise BackboneUnavailableError(
                 f"patches of {self.patch} bars do not fit twice into a context of {config.context}, or its quantiles are "
@@ -68,10 +67,6 @@ class TotoBackbone(ExternalBackbone):
                 where=f"toto weights in {folder}",
                 remedy="set toto.context to a multiple of two patches in forecasting.yaml",
             )
-
-    @property
-    def context(self) -> int:
-        return self._context
 
     @torch.no_grad()
     def forecast(self, x: Tensor, horizon: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,12 @@ from toto_ops.features.panel import Panel
 from toto_ops.forecasting.backbones.contract import Backbone
 from toto_ops.forecasting.embeddings.placing import PlacedSeries
 from toto_ops.forecasting.forecast_features import forecast_features, forecast_names
+from toto_ops.forecasting.forecaster import QuantileForecaster
 from toto_ops.forecasting.scaling import WINDOW, CausalScale
 from toto_ops.forecasting.series import BarSeries, lengths_of, stacked
 
 BARS_AT_ONCE = 1 << 15
 """Bars whose states, or quantiles of all horizons, are held at a time: about 70 MB of quantiles."""
-
-Quantiles = Callable[[Tensor, Sequence[str]], Tensor]
-"""States `[B, T, D]` and whose they are to quantiles `[B, T, V, H, Q]` of `CausalScale.targets`."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,15 @@ def states_in_rows(backbone: Backbone, bars: BarsInRows) -> Tensor:
     return grid
 
 
-def forecasts_in_rows(states: Tensor, quantiles: Quantiles, bars: BarsInRows, horizons: tuple[int, ...]) -> Tensor:
+def forecasts_in_rows(states: Tensor, asked: QuantileForecaster, bars: BarsInRows, horizons: tuple[int, ...]) -> Tensor:
     """Forecast features `[N, A, 7 K]` float32 of the bars that close in some rows; NaN where there is no state.
 
     Parameters
     ----------
     states
         `[N, A, D]` as `states_in_rows` gives them.
+    asked
+        Who foretells from them.
     """
     grid, first = bars.grid(len(forecast_names(horizons))), bars.rows.start
     with torch.no_grad():
@@ -93,7 +93,7 @@ def forecasts_in_rows(states: Tensor, quantiles: Quantiles, bars: BarsInRows, ho
             for one, column, at in zip(own, latest.columns, latest.rows, strict=True):
                 here = np.flatnonzero(at >= first)
                 one[latest.count - len(at) + here] = states[at[here] - first, column]
-            told = quantiles(own, [one.symbol for one in latest.series])
+            told = asked.quantiles(own, [one.symbol for one in latest.series])
             returns = _latest_scale(latest.series, latest.count).returns(told, horizons)
             latest.spread(forecast_features(returns.float()), grid, first)
     return grid
@@ -126,9 +126,4 @@ def _begin(one: PlacedSeries, first: int, end: int) -> int:
 def _latest_scale(series: Sequence[BarSeries], count: int) -> CausalScale:
     """Scale of the last `count` bars of each series, newest last; NaN where there are fewer."""
     x = stacked([one.take(slice(max(0, len(one) - count - WINDOW), len(one))) for one in series])
-    scale = CausalScale.of(x)
-    bar = lengths_of(x).unsqueeze(-1) - torch.arange(count, 0, -1)
-    at = bar.clamp_min(0).unsqueeze(1).expand(-1, x.shape[1], -1)
-    there = (bar >= 0).unsqueeze(1)
-    parts = (scale.location, scale.scale, scale.inputs)
-    return CausalScale(*(torch.where(there, part.gather(-1, at), torch.nan) for part in parts))
+    return CausalScale.of(x).at(lengths_of(x).unsqueeze(-1) - torch.arange(count, 0, -1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from toto_ops.errors import StorageError
 from toto_ops.forecasting.config import EmbeddingConfig
 from toto_ops.forecasting.embeddings.network import Embedder, EmbedderShape
 from toto_ops.forecasting.weights import tensors_hash
+from toto_ops.storage.manifests import stored_manifest
 
 WEIGHTS = "embedder.safetensors"
 MANIFEST = "embedder.json"
@@ -92,10 +92,4 @@ def read_embedder_manifest(folder: Path) -> EmbedderManifest:
     StorageError
         If the folder holds no manifest, or one of a schema version this release cannot read.
     """
-    path = folder / MANIFEST
-    try:
-        return EmbedderManifest.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(
-            f"holds no readable embedder ({error})", where=str(path), remedy="remove this folder and retrain"
-        ) from error
+    return stored_manifest(folder / MANIFEST, EmbedderManifest, "embedder", remedy="remove this folder and retrain")

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from toto_ops.errors import StorageError
 from toto_ops.features.panel import Panel
@@ -22,6 +21,9 @@ from toto_ops.forecasting.forecast_features import forecast_names
 from toto_ops.forecasting.forecaster import Forecaster
 from toto_ops.forecasting.specialists.specialists import Specialists
 from toto_ops.storage.hashing import value_hash
+
+ROWS_VERSION = "1"
+"""Raise it when the same weights would give other rows: stored rows of another version are not taken over."""
 
 ATTENTION_AT_ONCE = 1 << 23
 """Pairs of symbols, times heads, whose attention is held at a time: 32 MB."""
@@ -51,9 +53,9 @@ class EmbeddingModel:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of all three: models of one identity give the same embeddings and forecasts."""
+        """Hash of all three and of how rows are made from them: models of one identity give the same rows."""
         specialists = self.specialists.identity if self.specialists else None
-        return value_hash([self.forecaster.identity, specialists, self.embedder.identity])
+        return value_hash([self.forecaster.identity, specialists, self.embedder.identity, self.forecast_names, ROWS_VERSION])
 
     @property
     def forecast_names(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ class EmbeddingModel:
         bars = BarsInRows(panel, series, rows)
         states = states_in_rows(self.forecaster.backbone, bars)
         inputs = embedding_inputs(panel, rows, states, self.embedder.manifest.symbols)
-        forecast = forecasts_in_rows(states, self._quantiles, bars, self.embedder.manifest.horizons)
+        forecast = forecasts_in_rows(states, self.specialists or self.forecaster, bars, self.embedder.manifest.horizons)
         return EmbeddingTable(
             symbols=panel.symbols,
             close_time=panel.close_time[rows],
@@ -95,12 +97,6 @@ class EmbeddingModel:
             forecast_names=self.forecast_names,
             forecast=torch.where(inputs.mask.unsqueeze(-1), forecast, torch.nan).numpy(),
         )
-
-    def _quantiles(self, states: Tensor, symbols: Sequence[str]) -> Tensor:
-        if self.specialists is None:
-            generic: Tensor = self.forecaster.head(states)
-            return generic
-        return self.specialists.quantiles(states, symbols)
 
     def _embed(self, inputs: EmbeddingInputs) -> NDArray[np.float32]:
         """`[N, A, E]`, some rows at a time: what attention holds grows with the square of the symbols."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from toto_ops.errors import StorageError
-from toto_ops.storage.refusals import named_refusals
+from toto_ops.storage.atomic import replaced
 
 KIND = "toto-ops.export"
 """Key of the metadata by which an export is known for one."""
@@ -34,18 +32,7 @@ def write_export(path: Path, write: Callable[[Path], None], is_export: Callable[
         raise StorageError(
             "is there already and is no export of embeddings", where=str(path), remedy="name another file, or remove this one"
         )
-    with named_refusals(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(descriptor)
-        staged = Path(name)
-        try:
-            write(staged)
-            with staged.open("rb") as stream:
-                os.fsync(stream.fileno())
-            staged.chmod(0o644)
-            staged.replace(path)
-        except BaseException:
-            staged.unlink(missing_ok=True)
-            raise
+    with replaced(path, path.suffix) as staged:
+        write(staged)
+        staged.chmod(0o644)
     return path

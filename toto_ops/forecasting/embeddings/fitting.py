@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from toto_ops.forecasting.series import BarSeries
 from toto_ops.forecasting.spans import ForecastingSpans
 from toto_ops.learning.epochs import Progress, Scores, run_epochs
 from toto_ops.learning.reproducible import reproducible
+from toto_ops.learning.schedules import half_cosine
 from toto_ops.learning.seeds import seeded
 from toto_ops.learning.splits import Span
 
@@ -52,6 +52,9 @@ class EmbedderScores(Scores):
     @property
     def criterion(self) -> float:
         return self.validation.loss
+
+    def __str__(self) -> str:
+        return f"loss {self.train.loss:.5f} on train, {self.validation.loss:.5f} on validation"
 
     def curves(self) -> dict[str, float]:
         spans = (("train", self.train), ("validation", self.validation))
@@ -171,7 +174,7 @@ class _EmbedderCourse:
         self._model.train()
         torch.manual_seed(seeded(config.seed, 1, epoch))
         for group in self._optimizer.param_groups:
-            group["lr"] = 0.5 * config.learning_rate * (1.0 + math.cos(math.pi * epoch / config.epochs))
+            group["lr"] = config.learning_rate * half_cosine(epoch, config.epochs)
         for rows in torch.split(torch.randperm(len(self._train.inputs)), config.batch):
             inputs = self._train.inputs.take(rows)
             hidden = torch.rand(inputs.mask.shape) < config.unknown_share

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from pydantic import Field
 
 from toto_ops.configuration import StrictModel, VersionedModel
-from toto_ops.errors import StorageError
+from toto_ops.storage.manifests import stored_manifest
 from toto_ops.storage.store import ArtefactKey, ArtefactRef, ArtefactStore
 
 EMBEDDINGS = "embeddings"
@@ -55,7 +53,6 @@ class EmbeddingIndex(VersionedModel):
 class NewestIndex(VersionedModel):
     """Where the index of a model is that was made last."""
 
-    content_hash: str
     inputs_hash: str
 
 
@@ -72,11 +69,7 @@ def read_index(store: ArtefactStore, ref: ArtefactRef) -> EmbeddingIndex:
     StorageError
         If it is missing, damaged, or of a schema version this release cannot read.
     """
-    path = store.local_folder(ref) / INDEX
-    try:
-        return EmbeddingIndex.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"is no readable index of embeddings ({error})", where=str(path), remedy=MEND) from error
+    return stored_manifest(store.local_folder(ref) / INDEX, EmbeddingIndex, "index of embeddings", remedy=MEND)
 
 
 def newest_document(universe: str, model: str) -> str:

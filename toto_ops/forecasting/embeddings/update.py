@@ -210,8 +210,7 @@ def _merged(store: ArtefactStore, index: EmbeddingIndex) -> EmbeddingIndex:
 def _publish(store: ArtefactStore, index: EmbeddingIndex, digests: NDArray[np.uint64]) -> ArtefactRef:
     inputs_hash = value_hash([index, _digest(digests)])
     ref, _ = store.get_or_make(ArtefactKey(index.universe, EMBEDDINGS), inputs_hash, partial(_write_index, index, digests))
-    newest = NewestIndex(content_hash=ref.content_hash, inputs_hash=ref.inputs_hash)
-    store.write_model(newest_document(index.universe, index.model), newest)
+    store.write_model(newest_document(index.universe, index.model), NewestIndex(inputs_hash=ref.inputs_hash))
     return ref
 
 

@@ -16,6 +16,7 @@ from toto_ops.forecasting.pretraining.series_source import SeriesSource
 from toto_ops.forecasting.pretraining.windows import Batch, Window, batches
 from toto_ops.forecasting.series import VARIATES
 from toto_ops.learning.epochs import Progress, Scores
+from toto_ops.learning.schedules import half_cosine
 from toto_ops.learning.seeds import seeded
 
 SCORED_AT_ONCE = 16
@@ -96,7 +97,7 @@ class PretrainingCourse:
         return EpochScores(train=self._loss(self._lessons.train_scored), validation=self._loss(self._lessons.validation))
 
     def _schedule(self, step: int) -> None:
-        share = 0.5 * (1.0 + math.cos(math.pi * step / (self._config.epochs * self._steps)))
+        share = half_cosine(step, self._config.epochs * self._steps)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
 
@@ -115,14 +116,15 @@ def random_walk_score(learner: Learner, lessons: Lessons) -> float:
 def variate_scores(learner: Learner, lessons: Lessons) -> dict[str, tuple[float, float]]:
     """Validation loss of each variate alone, and that of the random walk: returns are harder to foretell than ranges."""
     learner.module.eval()
-    measured = [learner.measure(batch) for batch in lessons.measured(lessons.validation)]
-    return {
-        name: (
-            mean_loss(dense_loss(quantiles[:, variate], targets[:, variate]) for quantiles, targets in measured),
-            mean_loss(random_walk_loss(targets[:, variate]) for _, targets in measured),
-        )
-        for variate, name in enumerate(VARIATES)
-    }
+    # Sums alone are kept: the quantiles of millions of bars would not fit into memory.
+    losses: dict[str, list[tuple[torch.Tensor, int]]] = {name: [] for name in VARIATES}
+    of_random_walk: dict[str, list[tuple[torch.Tensor, int]]] = {name: [] for name in VARIATES}
+    for batch in lessons.measured(lessons.validation):
+        quantiles, targets = learner.measure(batch)
+        for variate, name in enumerate(VARIATES):
+            losses[name].append(dense_loss(quantiles[:, variate], targets[:, variate]))
+            of_random_walk[name].append(random_walk_loss(targets[:, variate]))
+    return {name: (mean_loss(losses[name]), mean_loss(of_random_walk[name])) for name in VARIATES}
 
 
 def mean_loss(parts: Iterable[tuple[torch.Tensor, int]]) -> float:

@@ -49,14 +49,6 @@ class StoredModel:
     weights: Weights
 
     @property
-    def kind(self) -> str | None:
-        return self.record.kind
-
-    @property
-    def score(self) -> float | None:
-        return self.record.score
-
-    @property
     def knows_until(self) -> datetime | None:
         return self.record.knows_until
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from toto_ops.errors import StorageError
 from toto_ops.forecasting.forecaster import Forecaster
 from toto_ops.forecasting.specialists.adapters import CloseHead, StackedAdapters
 from toto_ops.forecasting.specialists.specialists import Specialists, SpecialistsManifest
+from toto_ops.storage.manifests import stored_manifest
 
 WEIGHTS = "specialists.safetensors"
 MANIFEST = "specialists.json"
@@ -31,11 +31,7 @@ def read_specialists_manifest(folder: Path) -> SpecialistsManifest:
     StorageError
         If the folder holds no manifest, or one of a schema version this release cannot read.
     """
-    path = folder / MANIFEST
-    try:
-        return SpecialistsManifest.stored(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"holds no readable specialists ({error})", where=str(path), remedy="fit them again") from error
+    return stored_manifest(folder / MANIFEST, SpecialistsManifest, "specialists", remedy="fit them again")
 
 
 def load_specialists(folder: Path, forecaster: Forecaster) -> Specialists:

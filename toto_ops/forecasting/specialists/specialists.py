@@ -13,7 +13,6 @@ from torch import Tensor
 from toto_ops.configuration import StrictModel, VersionedModel
 from toto_ops.forecasting.config import SpecialistConfig
 from toto_ops.forecasting.forecaster import Forecaster
-from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import CLOSE
 from toto_ops.forecasting.specialists.adapters import CloseHead, StackedAdapters
 from toto_ops.forecasting.weights import tensors_hash
@@ -109,7 +108,7 @@ class Specialists:
         """
         if len(symbols) != len(states):
             raise ValueError(f"states of {len(states)} series were given for {len(symbols)} symbols")
-        quantiles: Tensor = self.forecaster.head(states)
+        quantiles = self.forecaster.quantiles(states, symbols)
         adapter = {symbol: place for place, symbol in enumerate(self.manifest.kept)}
         rows = [row for row, symbol in enumerate(symbols) if symbol in adapter]
         if rows:
@@ -121,7 +120,3 @@ class Specialists:
     @cached_property
     def _close(self) -> CloseHead:
         return CloseHead(self.forecaster.head, self.manifest.horizons)
-
-    def return_quantiles(self, x: Tensor, states: Tensor, symbols: Sequence[str], horizons: tuple[int, ...]) -> Tensor:
-        """As `Forecaster.return_quantiles`, `[B, T, K, Q]` float32, by whoever serves each symbol."""
-        return CausalScale.of(x).returns(self.quantiles(states, symbols), horizons).float()

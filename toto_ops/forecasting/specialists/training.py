@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from toto_ops.forecasting.config import SpecialistConfig
 from toto_ops.forecasting.quantiles import quantile_loss
 from toto_ops.forecasting.specialists.adapters import CloseHead, StackedAdapters
 from toto_ops.forecasting.specialists.lessons import Lesson
+from toto_ops.learning.schedules import half_cosine
 
 
 def train_specialists(close: CloseHead, lessons: Sequence[Lesson], config: SpecialistConfig, seed: int) -> StackedAdapters:
@@ -43,7 +43,7 @@ def train_specialists(close: CloseHead, lessons: Sequence[Lesson], config: Speci
     optimizer = torch.optim.AdamW(adapters.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     for step, drawn in enumerate(_draws(lessons, generators, config)):
         for group in optimizer.param_groups:
-            group["lr"] = 0.5 * config.learning_rate * (1.0 + math.cos(math.pi * step / config.steps))
+            group["lr"] = config.learning_rate * half_cosine(step, config.steps)
         losses = quantile_loss(adapters(frozen, _rows(states, drawn)), _rows(outcomes, drawn)).mean(dim=(1, 2, 3))
         optimizer.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ from toto_ops.forecasting.config import ForecastingConfig, StatisticalConfig
 from toto_ops.forecasting.forecaster import Forecaster, ForecasterManifest, Network
 from toto_ops.forecasting.head import QuantileHead
 from toto_ops.forecasting.quantiles import MEDIAN
+from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import CLOSE, BarSeries, stacked
 from toto_ops.learning.splits import Span
 
@@ -71,8 +72,13 @@ def forecaster() -> Forecaster:
 SERIES = [bars_of("AAA", 240, seed=1), bars_of("BBB", 220, seed=2)]
 
 
+def returns_foretold(forecaster: Forecaster, x: torch.Tensor, horizons: tuple[int, ...]) -> torch.Tensor:
+    """Quantiles of the log returns at every bar of whole series."""
+    return CausalScale.of(x).returns(forecaster.head(forecaster.backbone.states(x)), horizons)
+
+
 def ask(forecaster: Forecaster, series=tuple(SERIES), specialists=None, span: Span = SPAN):
-    return span_forecasts(forecaster, specialists, series, part="test", span=span, fit=FIT, config=CONFIG)
+    return span_forecasts(forecaster, specialists or forecaster, series, part="test", span=span, fit=FIT, config=CONFIG)
 
 
 def test_realised_returns_are_those_of_the_next_bars():
@@ -103,7 +109,7 @@ def test_what_the_forecaster_and_the_baselines_say_is_what_they_say_of_the_whole
     for one, series in zip(asked.symbols, SERIES, strict=True):
         x = stacked([series])
         with torch.no_grad():
-            own = forecaster.return_quantiles(x, forecaster.backbone.states(x), CONFIG.horizons)
+            own = returns_foretold(forecaster, x, CONFIG.horizons)
         assert one.quantiles[0] == pytest.approx(own[0, 160:200].numpy(), rel=1e-4, abs=1e-6)
         for row, name in enumerate(CONTESTANTS[1:], start=1):
             said = baseline_quantiles(name, x, CONFIG.horizons, CONFIG.statistical)
@@ -142,7 +148,7 @@ def test_a_symbol_too_young_for_a_state_is_asked_in_vain_and_not_left_out(foreca
     asked = ask(forecaster, [SERIES[0], young])
     assert np.isnan(asked.symbols[1].quantiles[0]).all()
     found = evaluate_forecasts(asked, BootstrapConfig(samples=100))
-    assert [found.of(symbol).horizons[0].outcomes for symbol in ("AAA", "NEW")] == [39, 0]
+    assert [(one.symbol, one.horizons[0].outcomes) for one in found.symbols] == [("AAA", 39), ("NEW", 0)]
 
 
 def test_specialists_speak_for_their_symbols(forecaster):
@@ -178,18 +184,18 @@ def test_a_span_without_bars_is_refused(forecaster):
 
 class TestFans:
     def test_they_are_the_forecasts_of_their_bars_as_prices(self, forecaster):
-        fans = forecast_fans(forecaster, None, SERIES[0], SPAN, count=3)
+        fans = forecast_fans(forecaster, forecaster, SERIES[0], SPAN, count=3)
         assert fans.origins.tolist() == [0, 18, 35]
         assert fans.quantiles.shape == (3, CONFIG.horizon, 9)
         x = stacked([SERIES[0]])
         with torch.no_grad():
-            returns = forecaster.return_quantiles(x, forecaster.backbone.states(x), (1, 2, 3, 4))[0, 160:200].numpy()
+            returns = returns_foretold(forecaster, x, (1, 2, 3, 4))[0, 160:200].numpy()
         expected = fans.close[fans.origins][:, None, None] * np.exp(returns[fans.origins])
         assert fans.quantiles == pytest.approx(expected, rel=1e-5)
         assert fans.close == pytest.approx(np.exp(SERIES[0].values[160:200, CLOSE]))
 
     def test_the_whole_horizon_of_each_has_happened(self, forecaster):
-        fans = forecast_fans(forecaster, None, SERIES[0], SPAN, count=100)
+        fans = forecast_fans(forecaster, forecaster, SERIES[0], SPAN, count=100)
         assert fans.origins.tolist() == list(range(36))
         assert (fans.quantiles[..., MEDIAN] > 0).all()
 
@@ -198,4 +204,4 @@ class TestFans:
     )
     def test_a_symbol_that_shows_none_is_refused_by_name(self, forecaster, series):
         with pytest.raises(InsufficientDataError, match=r"AAA.*none of its \d+ bars"):
-            forecast_fans(forecaster, None, series, SPAN, count=3)
+            forecast_fans(forecaster, forecaster, series, SPAN, count=3)

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from tests.unit.evaluation.forecasts.forecast_samples import CONTESTANTS, START, made_up, moments, span_of
 from toto_ops.evaluation.forecasts import evaluation
-from toto_ops.evaluation.forecasts.documents import ForecastEvaluation
+from toto_ops.evaluation.forecasts.documents import ForecastEvaluation, HorizonEvaluation
 from toto_ops.evaluation.forecasts.evaluation import evaluate_forecasts
 from toto_ops.evaluation.forecasts.span_forecasts import SpanForecasts, SymbolForecasts
 from toto_ops.evaluation.statistics.bootstrap import BootstrapConfig, resample_indices
@@ -26,6 +26,11 @@ MIDDLE = 4
 def point(values: list[float]) -> np.ndarray:
     """Forecasts `[N, 1, Q]` of one horizon that are sure of themselves."""
     return np.repeat(np.array(values)[:, None, None], len(LEVELS), axis=2)
+
+
+def at(found: ForecastEvaluation, horizon: int) -> HorizonEvaluation:
+    """The pooled figures of a horizon."""
+    return next(one for one in found.pooled if one.horizon == horizon)
 
 
 def of_points(forecaster: list[float], baseline: list[float], realised: list[float], scale: float) -> SpanForecasts:
@@ -51,7 +56,7 @@ def three() -> SpanForecasts:
 
 def test_every_figure_of_four_outcomes_computed_by_hand():
     found = evaluate_forecasts(of_points([0.01, 0.03, -0.01, 0.03], [0.0] * 4, [0.02, 0.02, 0.01, -0.01], scale=0.02), FEW)
-    own = found.at(1).forecaster
+    own = at(found, 1).forecaster
     # Errors 0.01, 0.01, 0.02 and 0.04; the loss of a sure forecast is half its error, the CRPS all of it.
     assert own.mase == pytest.approx(0.02 / 0.02)
     assert own.crps == pytest.approx(0.02)
@@ -63,9 +68,9 @@ def test_every_figure_of_four_outcomes_computed_by_hand():
     # The second and the last outcome came to lie below what was said, the others above.
     assert own.calibration.below == pytest.approx([0.5] * 9)
     assert own.calibration.error == pytest.approx(2.0 / 9)
-    (against,) = found.at(1).comparisons
+    (against,) = at(found, 1).comparisons
     assert against.skill.value == pytest.approx(1 - 0.08 / 0.06)
-    baseline = found.at(1).scores[1]
+    baseline = at(found, 1).scores[1]
     assert (baseline.direction.calls, baseline.direction.accuracy, baseline.direction.p_value) == (0, None, None)
     assert baseline.information_coefficient.value == 0.0
 
@@ -184,7 +189,7 @@ def test_noise_is_not_found_to_beat_a_random_walk_of_the_right_volatility(seed):
 
 def test_loud_noise_is_found_to_be_worse():
     found = evaluate_forecasts(span_of([made_up("AAA", skill=-1.0)]), FEW)
-    assert {one.against: one.standing for one in found.at(1).comparisons}["ewma"] == "worse"
+    assert {one.against: one.standing for one in at(found, 1).comparisons}["ewma"] == "worse"
 
 
 def test_a_baseline_that_says_the_same_is_not_beaten():
@@ -198,7 +203,7 @@ def test_a_baseline_that_says_the_same_is_not_beaten():
 
 def test_only_the_random_walk_of_the_right_volatility_is_calibrated():
     found = evaluate_forecasts(span_of([made_up(f"S{seed}", skill=-1.0, seed=seed, bars=800) for seed in range(3)]), FEW)
-    off = {one.contestant: one.calibration.error for one in found.at(1).scores}
+    off = {one.contestant: one.calibration.error for one in at(found, 1).scores}
     assert off["ewma"] < 0.02
     assert off["forecaster"] > 0.1
 
@@ -224,9 +229,9 @@ def test_scores_without_unit_do_not_change_with_the_size_of_returns(factor, seed
 def test_long_spans_are_resampled_in_groups_of_neighbours_with_much_the_same_intervals(monkeypatch):
     span = span_of([made_up(f"S{seed}", skill=0.2, seed=seed, bars=900) for seed in range(3)])
     config = BootstrapConfig(samples=400, block_length=20)
-    one_by_one = evaluate_forecasts(span, config).at(5)
+    one_by_one = at(evaluate_forecasts(span, config), 5)
     monkeypatch.setattr(evaluation, "MOST_MOMENTS", 300)
-    grouped = evaluate_forecasts(span, config).at(5)
+    grouped = at(evaluate_forecasts(span, config), 5)
     assert grouped.forecaster.mase == one_by_one.forecaster.mase
     for one, other in zip(grouped.comparisons, one_by_one.comparisons, strict=True):
         assert one.skill.value == pytest.approx(other.skill.value)
@@ -237,7 +242,7 @@ def test_a_symbol_without_an_outcome_has_no_figures_and_changes_nobody_elses():
     known = made_up("AAA", skill=0.5)
     young = replace(made_up("NEW", skill=0.5, bars=3), realised=np.full((3, 2), np.nan))
     found = evaluate_forecasts(span_of([known, young]), FEW)
-    nothing = found.of("NEW").horizons[0]
+    nothing = found.symbols[1].horizons[0]
     own = nothing.forecaster
     assert (nothing.outcomes, own.mase, own.crps, own.weighted_quantile_loss, own.calibration) == (0, None, None, None, None)
     assert (own.information_coefficient.value, own.direction.accuracy, own.direction.p_value) == (None, None, None)
@@ -250,15 +255,15 @@ def test_a_symbol_without_an_outcome_has_no_figures_and_changes_nobody_elses():
 
 
 def test_a_correlation_is_never_more_certain_than_one():
-    at = evaluate_forecasts(span_of([made_up("AAA", skill=0.99)]), FEW).at(1)
-    assert at.forecaster.information_coefficient.high <= 1.0
+    sure = at(evaluate_forecasts(span_of([made_up("AAA", skill=0.99)]), FEW), 1)
+    assert sure.forecaster.information_coefficient.high <= 1.0
 
 
 def test_a_horizon_longer_than_the_span_has_no_figures_and_the_others_have_theirs():
     found = evaluate_forecasts(span_of([made_up("AAA", skill=0.5, bars=4)]), FEW)
-    assert found.at(1).outcomes > 0
-    assert found.at(1).forecaster.crps is not None
-    longer = found.at(5)
+    assert at(found, 1).outcomes > 0
+    assert at(found, 1).forecaster.crps is not None
+    longer = at(found, 5)
     assert (longer.outcomes, longer.forecaster.crps, longer.forecaster.calibration) == (0, None, None)
     assert not longer.beats_all
     assert {one.skill.value for one in longer.comparisons} == {None}

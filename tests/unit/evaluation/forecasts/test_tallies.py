@@ -4,27 +4,25 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from tests.unit.evaluation.forecasts.forecast_samples import made_up
-from toto_ops.evaluation.forecasts.tallies import called_direction, comparable, mean_quantile_loss, rank_products, tally
-from toto_ops.forecasting.quantiles import LEVELS, quantile_loss
+from toto_ops.evaluation.forecasts.tallies import Outcomes, called_direction, comparable, rank_products, tally
+from toto_ops.forecasting.quantiles import LEVELS
 
 
 def test_the_loss_of_a_point_forecast_is_half_its_absolute_error():
-    quantiles = np.full((2, len(LEVELS)), 0.01)
-    assert mean_quantile_loss(quantiles, np.array([0.03, -0.01])) == pytest.approx([0.01, 0.01])
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_the_loss_is_the_mean_over_the_levels_of_the_one_forecasters_are_trained_with(seed):
-    generator = np.random.default_rng(seed)
-    quantiles, realised = np.sort(generator.normal(size=(3, 7, len(LEVELS)))), generator.normal(size=7)
-    trained = quantile_loss(torch.from_numpy(quantiles), torch.from_numpy(realised).expand(3, 7)).mean(dim=-1)
-    assert mean_quantile_loss(quantiles, realised) == pytest.approx(trained.numpy())
+    point = Outcomes(
+        close_time=np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[us]"),
+        quantiles=np.full((1, 2, len(LEVELS)), 0.01),
+        realised=np.array([0.03, -0.02]),
+        independent=np.ones(2, dtype=bool),
+    )
+    found = tally(point, scale=1.0)
+    assert found.per_moment[:, 0] == pytest.approx([0.01, 0.015])
+    assert found.total.loss == pytest.approx([0.025])
 
 
 def test_neither_a_median_of_nothing_nor_a_price_that_stands_still_is_a_call():

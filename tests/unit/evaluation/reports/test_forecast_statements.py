@@ -68,15 +68,15 @@ SOME = ALL_BETTER | {"ewma": UNSURE}
         (
             [ALL_BETTER, SOME],
             (
-                "On test the forecaster beats seasonal naive and drift at 1 and 5 bars and EWMA at 1 bar; it does not beat EWMA "
-                "at 5 bars."
+                "On test the forecaster beats every baseline at 1 bar alone: it does not beat EWMA at 5 bars. It beats seasonal "
+                "naive and drift at 1 and 5 bars and EWMA at 1 bar."
             ),
         ),
         (
             [SOME, NOTHING],
             (
-                "On test the forecaster beats seasonal naive and drift at 1 bar; it does not beat seasonal naive and drift at "
-                "5 bars nor EWMA at 1 and 5 bars."
+                "On test the forecaster beats all baselines at no horizon: it does not beat seasonal naive and drift at 5 bars "
+                "nor EWMA at 1 and 5 bars. It beats seasonal naive and drift at 1 bar."
             ),
         ),
     ],

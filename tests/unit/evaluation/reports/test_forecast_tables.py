@@ -12,7 +12,6 @@ from toto_ops.evaluation.reports.forecast_statements import forecast_statements
 from toto_ops.evaluation.reports.forecast_tables import (
     SYMBOLS_IN_TEXT,
     comparisons_table,
-    forecast_metrics,
     forecast_section,
     leads_table,
     scores_table,
@@ -55,7 +54,8 @@ def test_every_symbol_has_a_line_at_every_horizon_with_its_lead_over_every_basel
     table = symbols_table(evaluation())
     assert [row[:2] for row in table.rows] == [(f"SYM{number}", bars) for number in range(3) for bars in ("1", "5")]
     assert table.header[-3:] == ("over seasonal naive", "over drift", "over EWMA")
-    assert table.rows[1][-3:] == ("3.1%+", "3.1%+", "0.4% ")
+    assert table.rows[1][-3:] == ("3.1% [1.0% … 5.0%]+", "3.1% [1.0% … 5.0%]+", "0.4% [-1.1% … 2.0%] ")
+    assert table.header[-4] == "p"
 
 
 def test_the_text_fits_80_columns_and_says_everything():
@@ -81,14 +81,6 @@ def test_markdown_has_a_rule_under_the_header():
     assert set(lines[1]) == set("|- ")
     assert len(lines) == 2 + 8
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_metrics_are_named_by_part_and_horizon_and_leave_out_what_is_not_defined():
-    metrics = forecast_metrics(evaluation(at(5, {"ewma": UNSURE, "drift": UNDEFINED})))
-    assert metrics["skill_ewma_test_5"] == pytest.approx(0.004)
-    assert metrics["directional_accuracy_test_5"] == pytest.approx(0.521)
-    assert "skill_drift_test_5" not in metrics
-    assert {type(value) for value in metrics.values()} == {float}
 
 
 class TestInTheReportsOfAJudgement:

@@ -92,6 +92,22 @@ class BackboneChecks:
         newest = patches[:, :, -1].flatten(1).float()
         assert_same(newest, backbone.states(x)[:, length - 1])
 
+    def test_one_pass_tells_every_patch_its_state_if_it_says_so(self, backbone: Backbone, x: Tensor) -> None:
+        length = x.shape[-1] - x.shape[-1] % backbone.patch
+        amid, last = backbone.embed(x[..., :length])[:, :, -2], backbone.embed(x[..., : length - backbone.patch])[:, :, -1]
+        if backbone.capabilities.causal_per_patch:
+            assert_same(amid, last)
+        else:
+            assert torch.isfinite(amid).all()
+            assert not torch.allclose(amid, last, rtol=ROUNDING)
+
+    def test_volume_moves_the_forecast_of_the_close_if_it_says_so(self, backbone: Backbone, x: Tensor) -> None:
+        volume, other = VARIATES.index("volume"), x.clone()
+        other[:, volume, ::2] += 1.0
+        before, after = backbone.forecast(x, HORIZON), backbone.forecast(other, HORIZON)
+        assert not torch.equal(before[:, :, volume], after[:, :, volume]), "the changed volume must matter"
+        assert torch.equal(before[:, :, CLOSE], after[:, :, CLOSE]) != backbone.capabilities.multivariate
+
     def test_states_are_known_from_the_minimum_on_to_the_end(self, backbone: Backbone, x: Tensor, bars: int) -> None:
         ends = (bars, bars - 3, backbone.minimum_bars - 1)
         states = backbone.states(ended_after(x, *ends))

@@ -51,7 +51,7 @@ def test_what_is_not_installed_is_passed_over_with_the_reason(caplog: pytest.Log
     assert loaded.backbone.kind == "market"
     assert [one.backbone for one in loaded.passed_over] == ["toto", "chronos"]
     assert "toto-2 cannot be imported" in loaded.passed_over[0].reason
-    assert "pip install 'toto-ops[chronos]'" in loaded.passed_over[1].reason
+    assert "install it as docs/forecasting.md says" in loaded.passed_over[1].reason
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "toto is passed over" in caplog.text
 

@@ -31,6 +31,8 @@ def made(config: MarketConfig = SMALL, seed: int = 0) -> MarketBackbone:
         # As initialised, attention weighs all it sees alike; a trained network does not.
         for block in backbone.blocks:
             torch.nn.init.normal_(block.attention.query_key_value.weight, std=0.5)
+        # Nor does its head say the same whatever the state.
+        torch.nn.init.normal_(backbone.head.out.weight, std=0.05)
     return backbone
 
 

@@ -35,9 +35,9 @@ def weighted(values: NDArray[np.float64], span: float, window: int) -> float:
     return float(np.average(values[-window:], weights=weights))
 
 
-def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def correlation(one: NDArray[np.float64], other: NDArray[np.float64], floor_of_other: float = RETURN_FLOOR) -> float:
     first, second = one - one.mean(), other - other.mean()
-    sizes = max(np.sqrt((first**2).mean()), RETURN_FLOOR) * max(np.sqrt((second**2).mean()), RETURN_FLOOR)
+    sizes = max(np.sqrt((first**2).mean()), RETURN_FLOOR) * max(np.sqrt((second**2).mean()), floor_of_other)
     return float((first * second).mean() / sizes)
 
 
@@ -85,7 +85,7 @@ def by_definition(x: NDArray[np.float64], config: StatisticalConfig) -> dict[str
         "range_to_volatility": math.log(max(weighted(spread, span, look_back), RETURN_FLOOR) / scale) - math.log(1.6),
         "volume_score": volume_score,
         "volume_trend": volume_trend,
-        "volume_with_moves": correlation(np.abs(recent), volume[-look_back:]),
+        "volume_with_moves": correlation(np.abs(recent), volume[-look_back:], LEVEL_FLOOR),
     }
 
 
@@ -100,6 +100,15 @@ def test_each_statistic_is_what_it_says(seed: int, season: int, span: int, lengt
         assert tuple(expected) == STATISTICS
         clipped = torch.tensor([max(-10.0, min(10.0, expected[name])) for name in STATISTICS], dtype=torch.float32)
         torch.testing.assert_close(found[row, -1], clipped, rtol=1e-4, atol=1e-5)
+
+
+def test_a_volume_that_hardly_moves_is_measured_by_its_own_floor() -> None:
+    x = wandering_bars(200, 0, series=1)
+    x[:, 2] = 10.0 + 0.3 * LEVEL_FLOOR * torch.sin(torch.arange(200, dtype=x.dtype))
+    found = statistics(x, CONFIG)[0, -1, STATISTICS.index("volume_with_moves")]
+    expected = by_definition(x[0].numpy(), CONFIG)["volume_with_moves"]
+    assert abs(expected) > 1e-3
+    assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
 def test_statistics_of_real_bars_have_a_size_around_one() -> None:

@@ -67,6 +67,29 @@ def test_untrained_it_foretells_a_random_walk() -> None:
     assert float(losses.returns.detach()) == pytest.approx((densities[0] + 2 * sum(densities[1:])) / 9, rel=0.05)
 
 
+def test_losses_are_those_worked_out_by_hand() -> None:
+    outlook = Outlook(2, 1)
+    with torch.no_grad():
+        for reading in (outlook.returns, outlook.volatility, outlook.regime):
+            reading.weight.zero_()
+            reading.bias.zero_()
+        outlook.regime.bias[2] = math.log(2.0)
+    came = Outcomes(
+        # By every level: 1 is missed by 1, at 0.5 on the mean of the levels; -2 by 2 likewise.
+        returns=torch.tensor([[[1.0], [-2.0], [torch.nan]]]),
+        # Within 1 a half of the square, beyond it the distance less one half.
+        volatility=torch.tensor([[0.5, -3.0, torch.nan]]),
+        # Foretold with probabilities 1/4, 1/4 and 1/2.
+        regime=torch.tensor([[2, 0, NO_REGIME]]),
+    )
+    losses = outlook.losses(torch.ones(1, 3, 2), torch.ones(1, 3, dtype=torch.bool), came)
+    assert float(losses.returns.detach()) == pytest.approx((0.5 + 1.0) / 2)
+    assert float(losses.volatility.detach()) == pytest.approx((0.125 + 2.5) / 2)
+    assert float(losses.regime.detach()) == pytest.approx((math.log(2.0) + math.log(4.0)) / 2)
+    assert float(losses.regime_accuracy) == 0.5
+    assert float(losses.total.detach()) == pytest.approx(0.75 + 0.3 * 1.3125 + 0.2 * 1.5 * math.log(2.0))
+
+
 def test_an_outcome_that_is_not_known_teaches_nothing() -> None:
     torch.manual_seed(0)
     outlook, mask = Outlook(8, 2), torch.ones(4, 3, dtype=torch.bool)

@@ -30,6 +30,7 @@ from toto_ops.forecasting.embeddings.placing import placed
 from toto_ops.forecasting.embeddings.table import EmbeddingTable
 from toto_ops.forecasting.embeddings.update import Updated, read_embeddings, update_embeddings
 from toto_ops.forecasting.forecast_features import forecast_features
+from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import stacked
 from toto_ops.forecasting.specialists.fitting import fit_specialists
 from toto_ops.storage.store import ArtefactStore
@@ -258,8 +259,8 @@ def test_forecasts_are_those_of_whoever_serves_the_symbol(model: EmbeddingModel,
     rows = slice(panel.rows - 4, panel.rows)
     table = served.rows(panel, placed(panel, series), rows)
     x = stacked(series)
-    quantiles = specialists.return_quantiles(x, own.backbone.states(x), COINS, CONFIG.horizons)
-    expected = forecast_features(quantiles)[:, -4:].movedim(0, 1)
+    quantiles = CausalScale.of(x).returns(specialists.quantiles(own.backbone.states(x), COINS), CONFIG.horizons)
+    expected = forecast_features(quantiles.float())[:, -4:].movedim(0, 1)
     np.testing.assert_allclose(table.forecast, expected.detach().numpy(), atol=1e-5)
     assert np.abs(table.forecast - model.rows(panel, placed(panel, series), rows).forecast).max() > 1e-5
 

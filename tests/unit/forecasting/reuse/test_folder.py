@@ -25,7 +25,7 @@ def test_a_forecaster_of_this_project_brings_its_record_and_its_weights(tmp_path
     stored = stored_forecaster(tmp_path / "stocks" / "january", 1, knows_until=UNTIL, metrics={"validation_loss": 0.2})
     (model,) = FolderSource(tmp_path).models()
     assert (model.name, model.where) == ("stocks/january", str(tmp_path / "stocks" / "january"))
-    assert (model.kind, model.score, model.knows_until) == ("market", 0.2, UNTIL)
+    assert (model.record.kind, model.record.score, model.knows_until) == ("market", 0.2, UNTIL)
     assert model.record.data_hash == "data"
     network = market(2)
     assert reuse_weights(network, model.tensors(), model.name).new == ()

@@ -136,6 +136,6 @@ def test_the_best_is_the_first_of_the_listing_and_leaks_nothing(recorded: list[t
     assert (best is None) == (not usable)
     if best is not None:
         assert best.name == listing[0].name
-        assert best.score == min(usable)
+        assert best.record.score == min(usable)
         assert best.knows_until <= BEFORE
     assert sum(not candidate.refused for candidate in listing) == len(usable)

@@ -18,6 +18,7 @@ from tests.unit.forecasting.specialists.specialist_samples import (
     wandering,
 )
 from toto_ops.errors import StorageError
+from toto_ops.forecasting.scaling import CausalScale
 from toto_ops.forecasting.series import CLOSE, stacked
 from toto_ops.forecasting.specialists.files import (
     MANIFEST,
@@ -95,12 +96,16 @@ def test_a_forecast_does_not_depend_on_bars_to_come(specialists: Specialists, st
     torch.testing.assert_close(early, whole[:, :120], equal_nan=True, rtol=1e-4, atol=1e-5)
 
 
+def test_the_generic_forecaster_is_asked_likewise_and_says_the_same_of_every_symbol(states: torch.Tensor) -> None:
+    said = FORECASTER.quantiles(states, ["RISES", "WALKS", "FALLS"])
+    torch.testing.assert_close(said, FORECASTER.head(states), equal_nan=True)
+    torch.testing.assert_close(said, FORECASTER.quantiles(states, ["FALLS", "FALLS", "NOBODY"]), equal_nan=True)
+
+
 def test_returns_are_forecast_as_by_the_generic_forecaster(specialists: Specialists, states: torch.Tensor) -> None:
-    x = stacked([RISES, WALKS, FALLS])
-    said = specialists.return_quantiles(x, states, ["RISES", "WALKS", "FALLS"], CONFIG.horizons)
-    generic = FORECASTER.return_quantiles(x, states, CONFIG.horizons)
+    scale, symbols = CausalScale.of(stacked([RISES, WALKS, FALLS])), ["RISES", "WALKS", "FALLS"]
+    said, generic = (scale.returns(one.quantiles(states, symbols), CONFIG.horizons) for one in (specialists, FORECASTER))
     assert said.shape == (3, 300, len(CONFIG.horizons), 9)
-    assert said.dtype == torch.float32
     torch.testing.assert_close(said[1], generic[1], equal_nan=True)
     assert (said[0, 200:250, 0, 4] > generic[0, 200:250, 0, 4]).all()
 
