@@ -180,8 +180,8 @@ def chance_of_rise(quantiles: np.ndarray) -> float:
 
 def assert_says(step: ForecastStep, returns: np.ndarray, close: float) -> None:
     assert [float(level) for level in step.returns] == list(LEVELS) == [float(level) for level in step.prices]
-    assert list(step.returns.values()) == pytest.approx(returns, rel=1e-4, abs=1e-6)
-    assert list(step.prices.values()) == pytest.approx(close * np.exp(returns), rel=1e-5)
+    np.testing.assert_allclose(list(step.returns.values()), returns, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(list(step.prices.values()), close * np.exp(returns), rtol=1e-5)
     assert step.up == pytest.approx(chance_of_rise(returns), abs=1e-4)
 
 
@@ -206,9 +206,9 @@ def test_a_specialist_answers_over_its_own_horizons_alone(retrained: Retrained) 
         5: "specialist",
     }
     for step in answer.steps:
-        row = step.ahead - 1
-        assert not np.allclose(generic[row], special[row], rtol=1e-2) or step.ahead not in SPECIAL_HORIZONS
-        assert_says(step, (special if step.ahead in SPECIAL_HORIZONS else generic)[row], retrained.bars[OWN]["close"][-1])
+        said = special if step.ahead in SPECIAL_HORIZONS else generic
+        assert_says(step, said[step.ahead - 1], retrained.bars[OWN]["close"][-1])
+    assert not np.allclose(generic[0], special[0], rtol=0.05), "else it does not matter who answers"
 
 
 def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(retrained: Retrained) -> None:

@@ -15,7 +15,8 @@ from toto_ops.registry.onnx_export import export_onnx
 from toto_ops.registry.versions import RegisteredVersion
 from toto_ops.serving.account import AccountQuery
 from toto_ops.serving.market_view import MarketView
-from toto_ops.serving.predict import Predictor, serving_moment
+from toto_ops.serving.predict import Predictor
+from toto_ops.serving.servable import serving_moment
 from toto_ops.serving.session import ServingSession
 from toto_ops.simulation.observation import Action, Observation
 from toto_ops.universes import SampleSource
@@ -158,9 +159,8 @@ def test_the_fallback_says_that_it_answers(session):
 
 
 def test_a_bundled_sample_stands_at_its_own_end_and_a_feed_at_the_present():
-    view = MarketView(snapshot(), panel())
-    assert serving_moment(universe(source=SampleSource(folder="daily_crypto")), view) == LAST_CLOSE
-    assert serving_moment(universe(), view) > LAST_CLOSE + timedelta(days=300)
+    assert serving_moment(universe(source=SampleSource(folder="daily_crypto")), snapshot()) == LAST_CLOSE
+    assert serving_moment(universe(), snapshot()) > LAST_CLOSE + timedelta(days=300)
 
 
 def test_an_answer_survives_json(predictor):

@@ -78,7 +78,7 @@ def test_every_figure_of_four_outcomes_computed_by_hand():
 @pytest.mark.parametrize("column", [0, 1])
 def test_pooled_figures_are_those_of_a_loop_over_all_outcomes(three, column):
     horizon = three.horizons[column]
-    found = evaluate_forecasts(three, FEW).at(horizon)
+    found = at(evaluate_forecasts(three, FEW), horizon)
     for row, scores in enumerate(found.scores):
         losses, errors, sizes, below, hits, rises, falls, medians, ended = [], [], [], [], [], 0, 0, [], []
         spaced: list[bool] = []
@@ -122,7 +122,7 @@ def test_pooled_figures_are_those_of_a_loop_over_all_outcomes(three, column):
 
 def test_a_symbols_figures_are_those_of_the_symbol_evaluated_alone(three):
     alone = replace(three, symbols=three.symbols[1:2])
-    together, apart = evaluate_forecasts(three, FEW).of("BBB"), evaluate_forecasts(alone, FEW)
+    together, apart = evaluate_forecasts(three, FEW).symbols[1], evaluate_forecasts(alone, FEW)
     for one, other in zip(together.horizons, apart.pooled, strict=True):
         assert one.model_dump(exclude={"scores": {0: {"information_coefficient", "direction"}}, "comparisons": True}) == (
             other.model_dump(exclude={"scores": {0: {"information_coefficient", "direction"}}, "comparisons": True})
@@ -152,7 +152,7 @@ def test_intervals_are_those_of_resampled_moments_whose_symbols_stay_together(th
     skills = np.array([1 - losses[bars, 0].sum() / losses[bars].sum(axis=0)[1:] for bars in drawn])
     rates = np.array([max(rose[bars].sum(), (called - rose)[bars].sum()) / called[bars].sum() for bars in drawn])
     edges = np.array([right[bars].sum() / called[bars].sum() for bars in drawn]) - rates
-    found = evaluate_forecasts(three, config).at(horizon)
+    found = at(evaluate_forecasts(three, config), horizon)
     for position, comparison in enumerate(found.comparisons):
         low, high = np.quantile(skills[:, position], [0.05, 0.95])
         assert (comparison.skill.low, comparison.skill.high) == (pytest.approx(low), pytest.approx(high))
@@ -219,7 +219,7 @@ def test_scores_without_unit_do_not_change_with_the_size_of_returns(factor, seed
         forecasts.realised * factor,
         forecasts.scale * factor,
     )
-    one, other = (evaluate_forecasts(span_of([symbol]), FEW).at(5) for symbol in (forecasts, larger))
+    one, other = (at(evaluate_forecasts(span_of([symbol]), FEW), 5) for symbol in (forecasts, larger))
     assert other.forecaster.mase == pytest.approx(one.forecaster.mase, rel=1e-5)
     assert other.forecaster.weighted_quantile_loss == pytest.approx(one.forecaster.weighted_quantile_loss, rel=1e-5)
     assert other.forecaster.crps == pytest.approx(one.forecaster.crps * factor, rel=1e-5)
@@ -270,7 +270,7 @@ def test_a_horizon_longer_than_the_span_has_no_figures_and_the_others_have_their
 
 
 def test_constant_prices_have_no_score_that_divides_by_their_changes():
-    found = evaluate_forecasts(of_points([0.0] * 6, [0.0] * 6, [0.0] * 6, scale=float("nan")), FEW).at(1)
+    found = at(evaluate_forecasts(of_points([0.0] * 6, [0.0] * 6, [0.0] * 6, scale=float("nan")), FEW), 1)
     own = found.forecaster
     assert (own.mase, own.weighted_quantile_loss, own.crps, own.direction.calls) == (None, None, 0.0, 0)
     assert found.comparisons[0].skill.value is None

@@ -58,9 +58,9 @@ def test_a_plain_file_is_usable_once_the_file_beside_it_says_what_it_is(tmp_path
     assert library.best(beginning) is None
     said = {"kind": "market", "knows_until": UNTIL.isoformat()}
     (tmp_path / "modern.json").write_text(json.dumps(said))
-    assert (library.best(beginning).name, library.best(beginning).score) == ("modern.pth", 0.4)
+    assert (library.best(beginning).name, library.best(beginning).record.score) == ("modern.pth", 0.4)
     (tmp_path / "modern.json").write_text(json.dumps(said | {"validation_loss": 0.3}))
-    assert library.best(beginning).score == 0.3
+    assert library.best(beginning).record.score == 0.3
 
 
 @pytest.mark.parametrize(
