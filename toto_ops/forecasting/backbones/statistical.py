@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toto_ops.forecasting.backbones.contract import Backbone, Capabilities
 from toto_ops.forecasting.backbones.pieces import in_pieces
-from toto_ops.forecasting.backbones.statistical_features import STATISTICS, reach, statistics
+from toto_ops.forecasting.backbones.statistical_features import FORMULAS_VERSION, STATISTICS, reach, statistics
 from toto_ops.forecasting.config import StatisticalConfig
 from toto_ops.forecasting.quantiles import LEVELS, NORMAL_QUANTILES
 from toto_ops.forecasting.scaling import RETURN_FLOOR
@@ -41,7 +41,7 @@ class StatisticalBackbone(Backbone):
 
     @property
     def identity(self) -> str:
-        return value_hash({"kind": self.kind, "statistics": STATISTICS, "config": self.config})
+        return value_hash({"kind": self.kind, "statistics": STATISTICS, "formulas": FORMULAS_VERSION, "config": self.config})
 
     def embed(self, x: Tensor) -> Tensor:
         """`[B, 1, T, D]`: variates share one state, and every bar has its own; NaN where it is not known."""

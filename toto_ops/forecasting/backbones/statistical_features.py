@@ -12,6 +12,9 @@ from toto_ops.forecasting.scaling import LEVEL_FLOOR, RETURN_FLOOR
 from toto_ops.forecasting.series import CLOSE, VARIATES
 from toto_ops.forecasting.trailing import exponential_mean, exponential_volatility, log_returns, shifted, trailing
 
+FORMULAS_VERSION = "1"
+"""Raise it when the same bars would give other statistics."""
+
 STATISTICS = (
     "return",
     "momentum_2",

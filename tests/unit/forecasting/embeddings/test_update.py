@@ -124,6 +124,20 @@ def test_a_mended_past_is_computed_again_from_there(
     assert not np.array_equal(after.table.embedding[kept], before.table.embedding[kept])
 
 
+def test_a_mended_past_makes_every_later_stretch_anew(
+    store: ArtefactStore, model: EmbeddingModel, bars: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of a later stretch are the same bars as before: what changed is the past their states look back on."""
+    monkeypatch.setattr(update, "CELLS_IN_SEGMENT", 10 * SYMBOLS)
+    updated(store, model, bars)
+    at = max(bars["close_time"]) - timedelta(days=25)
+    one_bar = (pl.col("close_time") == at) & (pl.col("symbol") == COINS[1])
+    mended = bars.with_columns(volume=pl.when(one_bar).then(3.0 * pl.col("volume")).otherwise("volume"))
+    after = updated(store, model, mended)
+    assert len(after.refs) > 3
+    assert_same(after.table, anew(model, mended, tmp_path))
+
+
 def test_bars_before_the_panel_are_part_of_what_everything_is_made_from(
     store: ArtefactStore, model: EmbeddingModel, bars: pl.DataFrame
 ) -> None:

@@ -97,9 +97,13 @@ def test_bars_after_validation_change_nothing(universe: Specialists) -> None:
 
 def test_they_know_what_their_selection_and_their_forecaster_know(universe: Specialists) -> None:
     assert universe.manifest.knows_until == SPANS.validation.until
-    later = FORECASTER.manifest.model_copy(update={"knows_until": SPANS.knows_until + timedelta(days=9)})
+    released = SPANS.knows_until + timedelta(days=900)
+    later = FORECASTER.manifest.model_copy(
+        update={"knows_until": SPANS.knows_until + timedelta(days=9), "possibly_knows_until": released}
+    )
     taught = fit_specialists(type(FORECASTER)(FORECASTER.network, later), [RISES], SPANS, CONFIG, 0)
     assert taught.manifest.knows_until == later.knows_until
+    assert taught.manifest.possibly_knows_until == released
 
 
 @pytest.mark.parametrize(("name", "limit"), [("TOGETHER", 1), ("NUMBERS", 1)])
