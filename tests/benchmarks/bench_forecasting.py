@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -206,7 +207,9 @@ MEASUREMENTS: dict[str, Callable[[], list[Figure]]] = {
 
 def _in_own_process(measurement: str, python: str) -> list[Figure]:
     command = [python, __file__, "--measure", measurement]
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    # The second environment sees the packages of the first, but not what is installed there in place.
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return [Figure(**figure) for figure in json.loads(finished.stdout.splitlines()[-1])]
 
 
