@@ -68,6 +68,18 @@ def dagster_stops(universe: str, symbol: str) -> tuple[Stop, ...]:
         Stop("graph", "/locations/deploy.definitions/asset-groups/market", ("bars", "features", "panel", "Great Expectations")),
         Stop("partitions", f"/assets/{universe}/bars?view=partitions&partition={symbol}", (symbol, "status", "content_hash")),
         Stop("coverage", f"/assets/{universe}/bars?view=checks", ("quality", "coverage", "of the symbols take part")),
+        Stop(
+            "forecasting",
+            "/locations/deploy.definitions/asset-groups/forecasting",
+            ("forecaster", "specialist_forecaster", "embeddings", "forecast_evaluation"),
+        ),
+        Stop("fans", f"/assets/{universe}/forecast_evaluation?view=events", ("policies", "validation"), opens=f"fans_{symbol}"),
+        Stop(
+            "embedding_space",
+            f"/assets/{universe}/embeddings?view=partitions&partition={symbol}",
+            (symbol, "rows_computed", "knows_until"),
+            opens="by_trend_regime",
+        ),
         Stop("gates", f"/assets/{universe}/evaluation_report?view=checks", ("gates", "Sharpe ratio", "maximum drawdown")),
         Stop("equity", f"/assets/{universe}/evaluation_report?view=events", ("verdict", "challenger"), opens="equity"),
         Stop("champion", f"/assets/{universe}/champion?view=events", ("decision", "serving", "lineage", "report_of_what_serves")),
