@@ -10,8 +10,9 @@ from pathlib import Path
 from safetensors import safe_open
 
 from tests.reliability.planted_home import LONGER_TRAINING, UNIVERSE, PlantedHome
+from toto_ops.learning.epochs import Progress
 from toto_ops.storage.store import LIVE
-from toto_ops.training.bc_fit import Progress
+from toto_ops.training.bc_fit import EpochScores
 
 
 @dataclass
@@ -42,7 +43,7 @@ class CheckpointWatch:
 
 def _epochs(path: Path) -> int:
     with safe_open(path, framework="numpy") as checkpoint:
-        return len(Progress.model_validate_json(checkpoint.metadata()["progress"]).epochs)
+        return len(Progress[EpochScores].model_validate_json(checkpoint.metadata()["progress"]).epochs)
 
 
 @dataclass(frozen=True)
