@@ -82,7 +82,7 @@ def dagster_stops(universe: str, symbol: str) -> tuple[Stop, ...]:
         ),
         Stop("gates", f"/assets/{universe}/evaluation_report?view=checks", ("gates", "Sharpe ratio", "maximum drawdown")),
         Stop("equity", f"/assets/{universe}/evaluation_report?view=events", ("verdict", "challenger"), opens="equity"),
-        Stop("champion", f"/assets/{universe}/champion?view=events", ("decision", "serving", "lineage", "report_of_this_retraining")),
+        Stop("champion", f"/assets/{universe}/champion?view=events", ("decision", "serving", "report_of_this_retraining")),
         Stop(None, f"/assets/{universe}/challenger?view=events", ("in_mlflow", "inputs_hash")),
         Stop("automation", "/automation", (f"{universe}_retrain", f"{universe}_new_symbols", "settle_unfinished_runs")),
         Stop("jobs", "/jobs", (f"{universe}_retrain", f"{universe}_promote", f"{universe}_rollback", f"{universe}_freeze")),

@@ -30,19 +30,24 @@ def forecast(
     rows = [
         {
             "bars": step.ahead,
-            "10 %": step.prices["0.1"],
-            "30 %": step.prices["0.3"],
-            "median": step.prices["0.5"],
-            "70 %": step.prices["0.7"],
-            "90 %": step.prices["0.9"],
+            "10 %": _price(step.prices["0.1"]),
+            "30 %": _price(step.prices["0.3"]),
+            "median": _price(step.prices["0.5"]),
+            "70 %": _price(step.prices["0.7"]),
+            "90 %": _price(step.prices["0.9"]),
             "rise": f"{step.up:.1%}",
             "by": step.by,
         }
         for step in answer.steps
     ]
-    print_table(f"{answer.symbol}: closes after {answer.bar_close:%Y-%m-%d %H:%M} UTC, {answer.close:.6g} then", rows)
+    print_table(f"{answer.symbol}: closes after {answer.bar_close:%Y-%m-%d %H:%M} UTC, {_price(answer.close)} then", rows)
     OUT.print(f"backbone {answer.backbone}, fitted on bars up to {answer.knows_until:%Y-%m-%d}", highlight=False)
     for backbone, reason in answer.passed_over.items():
         OUT.print(f"[yellow]passed over:[/] {backbone}: {reason}", highlight=False)
     if not answer.trained_on_symbol:
         OUT.print(f"[yellow]new:[/] the forecaster was fitted without {answer.symbol}", highlight=False)
+
+
+def _price(value: float) -> str:
+    """Six digits, as prices are written: never a power of ten where a plain number does."""
+    return f"{value:.2f}" if value >= 1e4 else f"{value:.6g}"
