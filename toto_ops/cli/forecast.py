@@ -50,4 +50,4 @@ def forecast(
 
 def _price(value: float) -> str:
     """Six digits, as prices are written: never a power of ten where a plain number does."""
-    return f"{value:.2f}" if value >= 1e4 else f"{value:.6g}"
+    return f"{value:.0f}" if value >= 1e6 else f"{value:.6g}"
