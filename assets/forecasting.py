@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets.metadata import picture, table
+from assets.metadata import picture, show_symbols, table
 from assets.partitions import asset_key, symbol_partitions
 from assets.resources import TotoOps
 from toto_ops.universes import Universe
@@ -80,9 +80,7 @@ def _specialist_forecaster(universe: Universe) -> dg.AssetsDefinition:
         if isinstance(made, NotMade):
             return dg.MaterializeResult(metadata=_not_made(made))
         rows = {row.symbol: _shown(row) for row in made.specialists.table}
-        for symbol in context.partition_keys:
-            shown = {**rows[symbol], "reused": made.reused} if symbol in rows else {"status": "takes no part"}
-            context.add_asset_metadata(shown, partition_key=symbol)
+        show_symbols(context, {symbol: {**row, "reused": made.reused} for symbol, row in rows.items()})
         return dg.MaterializeResult(metadata={"specialists": table(list(rows.values()))})
 
     return specialist_forecaster
@@ -116,10 +114,7 @@ def _embeddings(universe: Universe) -> dg.AssetsDefinition:
         made = make_embeddings(toto.project(), toto.retraining(context, universe), universe, context.log.info)
         if isinstance(made, NotMade):
             return dg.MaterializeResult(metadata=_not_made(made))
-        known = {one.symbol: one for one in made.symbols}
-        for symbol in context.partition_keys:
-            shown = known[symbol].model_dump(mode="json") if symbol in known else {"status": "takes no part"}
-            context.add_asset_metadata(shown, partition_key=symbol)
+        show_symbols(context, {one.symbol: one.model_dump(mode="json") for one in made.symbols})
         return dg.MaterializeResult(
             metadata={
                 "rows_computed": made.rows_computed,

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+Shown = Mapping[str, str | int | float | bool | dg.MetadataValue | None]
+"""Metadata of one partition."""
+
 Cell = str | int | float | bool | None
 
 
@@ -24,3 +27,9 @@ def _shown(value: Cell) -> str | int | float | bool:
     if value is None:
         return "-"
     return round(value, 4) if isinstance(value, float) else value
+
+
+def show_symbols(context: dg.AssetExecutionContext, shown: Mapping[str, Shown]) -> None:
+    """Attach to each symbol of a run what is to be shown of it; one of which nothing is takes no part in this retraining."""
+    for symbol in context.partition_keys:
+        context.add_asset_metadata({**shown.get(symbol, {"status": "takes no part"})}, partition_key=symbol)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets.metadata import show_symbols
 from assets.partitions import asset_key, symbol_partitions
 from assets.resources import TotoOps
 from toto_ops.universes import Universe
@@ -61,18 +62,18 @@ def _offline_dataset(universe: Universe) -> dg.AssetsDefinition:
 
 
 def _shown(context: dg.AssetExecutionContext, made: Sequence["DecisionsMade"]) -> dg.MaterializeResult[None]:
-    for one in made:
-        context.add_asset_metadata(
-            {
+    show_symbols(
+        context,
+        {
+            one.symbol: {
                 "dagster/row_count": one.decisions,
                 "hold": one.hold,
                 "buy": one.buy,
                 "sell": one.sell,
                 "mean_strength": one.mean_strength,
                 "reused": one.reused,
-            },
-            partition_key=one.symbol,
-        )
-    for symbol in set(context.partition_keys) - {one.symbol for one in made}:
-        context.add_asset_metadata({"status": "takes no part"}, partition_key=symbol)
+            }
+            for one in made
+        },
+    )
     return dg.MaterializeResult()

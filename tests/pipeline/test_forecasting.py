@@ -19,7 +19,7 @@ from toto_ops.cli import app
 from toto_ops.evaluation.judgement.evidence import Evidence
 from toto_ops.forecasting.embeddings.index import EMBEDDINGS
 from toto_ops.pipeline.evaluation_steps import evidence_of
-from toto_ops.pipeline.forecasting_steps import forecaster_manifest_of, observed_panel
+from toto_ops.pipeline.forecasting_steps import forecaster_of, observed_panel
 from toto_ops.pipeline.spans import spans_of
 from toto_ops.storage.retraining import Retraining
 
@@ -89,7 +89,7 @@ def test_a_retraining_forecasts_and_new_bars_and_symbols_cost_no_more_than_thems
 
 
 def assert_the_fallback_is_told(result: dg.ExecuteInProcessResult, retraining: Retraining) -> None:
-    manifest = forecaster_manifest_of(retraining)
+    manifest = forecaster_of(retraining)[0].manifest
     assert manifest.backbone == "statistical"
     (passed_over,) = manifest.passed_over
     assert passed_over.backbone == "toto"

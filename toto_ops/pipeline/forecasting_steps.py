@@ -141,13 +141,6 @@ def forecaster_of(retraining: Retraining) -> tuple[Forecaster, ArtefactRef]:
     return load_forecaster(retraining.store.local_folder(ref)), ref
 
 
-def forecaster_manifest_of(retraining: Retraining) -> ForecasterManifest:
-    """What the forecaster of a retraining is, without loading it."""
-    from toto_ops.forecasting.forecaster_files import read_forecaster_manifest
-
-    return read_forecaster_manifest(retraining.store.local_folder(retraining.ref(FORECASTER)))
-
-
 @dataclass(frozen=True)
 class SpecialistsMade:
     """Specialists of a retraining, symbol by symbol in their table."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,13 +28,21 @@ def write_export(path: Path, write: Callable[[Path], None], is_export: Callable[
     Raises
     ------
     StorageError
-        If something else is there, or the disk is full or read-only.
+        If something else is there, its folder cannot be made or written to, or the disk is full.
     """
     if path.exists() and not (path.is_file() and is_export(path)):
         raise StorageError(
             "is there already and is no export of embeddings", where=str(path), remedy="name another file, or remove this one"
         )
-    with replaced(path, path.suffix) as staged:
-        write(staged)
-        staged.chmod(0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with replaced(path, path.suffix) as staged:
+            write(staged)
+            staged.chmod(0o644)
+    except OSError as error:  # a full disk is told by `replaced`; here it is the folder that was asked for
+        raise StorageError(
+            f"cannot be written ({error.strerror})", where=str(path), remedy="name a folder that can be written to with --output"
+        ) from error
     return path

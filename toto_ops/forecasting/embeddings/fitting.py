@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toto_ops.configuration import StrictModel
-from toto_ops.errors import ConfigError, InsufficientDataError
+from toto_ops.errors import InsufficientDataError
 from toto_ops.features.moments import to_utc64
 from toto_ops.features.panel import Panel
 from toto_ops.forecasting.config import EmbeddingConfig, ForecastingConfig
@@ -204,12 +204,6 @@ class _EmbedderCourse:
 
 
 def _shape(forecaster: Forecaster, train: Lesson, symbols: Sequence[str], config: EmbeddingConfig) -> EmbedderShape:
-    if config.width % config.heads:
-        raise ConfigError(
-            f"width ({config.width}) must be a multiple of heads ({config.heads})",
-            where="forecasting.yaml, embeddings",
-            remedy="change either",
-        )
     return EmbedderShape(
         state=forecaster.backbone.width,
         context=train.inputs.context.shape[-1],

@@ -186,3 +186,11 @@ def test_data_of_others_in_the_same_format_is_not_replaced(table: EmbeddingTable
     ):
         with pytest.raises(StorageError, match="is no export"):
             write()
+
+
+def test_a_folder_that_cannot_be_is_named_with_what_to_do(table: EmbeddingTable, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("in the way")
+    path = tmp_path / "a file" / "embeddings.npz"
+    with pytest.raises(StorageError, match=r"cannot be written .*--output") as refused:
+        export_npz(table, path)
+    assert refused.value.where == str(path)

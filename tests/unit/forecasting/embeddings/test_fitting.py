@@ -26,7 +26,7 @@ from tests.unit.forecasting.embeddings.embedding_samples import (
     series_of_bars,
     spans_of,
 )
-from toto_ops.errors import ConfigError, InsufficientDataError, StorageError
+from toto_ops.errors import InsufficientDataError, StorageError
 from toto_ops.forecasting.embeddings.embedder import FittedEmbedder, load_embedder, save_embedder
 from toto_ops.forecasting.embeddings.fitting import EmbedderScores, fit_embedder
 from toto_ops.forecasting.embeddings.outlook import Outcomes, outcomes
@@ -136,10 +136,20 @@ def test_a_span_without_outcomes_is_refused(bars: pl.DataFrame, tmp_path: Path) 
         fit_embedder(forecaster(), series_of_bars(bars), panel, spans=short, config=CONFIG, work="work", folder=tmp_path)
 
 
-def test_a_width_its_heads_cannot_share_is_refused(bars: pl.DataFrame, tmp_path: Path) -> None:
-    odd = CONFIG.model_copy(update={"embeddings": CONFIG.embeddings.model_copy(update={"heads": 3})})
-    with pytest.raises(ConfigError, match="multiple of heads"):
-        fitted(forecaster(), bars, tmp_path, odd)
+def test_the_scales_are_those_of_the_bars_it_is_fitted_on(embedder: FittedEmbedder, bars: pl.DataFrame, tmp_path: Path) -> None:
+    """Whatever validation holds, and however many epochs it then takes."""
+    spans = spans_of(panel_of_bars(bars))
+    judged = pl.col("close_time").is_between(spans.fit.until, spans.validation.until, closed="right")
+    moved = bars.with_columns(
+        pl.when(judged).then(1.5 * pl.col(name)).otherwise(name) for name in ("open", "high", "low", "close")
+    )
+    again = fit_embedder(
+        forecaster(), series_of_bars(moved), panel_of_bars(moved), spans=spans, config=CONFIG, work="work", folder=tmp_path
+    )
+    scales, others = (dict(one.network.named_buffers()) for one in (embedder, again))
+    assert {"state_location", "state_scale", "context_location", "context_scale"} <= scales.keys()
+    assert all(torch.equal(scales[name], others[name]) for name in scales)
+    assert again.manifest.metrics["validation_loss"] != embedder.manifest.metrics["validation_loss"]
 
 
 def persisting(symbol: str, seed: int, bars: int = 1400) -> pl.DataFrame:
