@@ -140,9 +140,8 @@ def test_the_scales_are_those_of_the_bars_it_is_fitted_on(embedder: FittedEmbedd
     """Whatever validation holds, and however many epochs it then takes."""
     spans = spans_of(panel_of_bars(bars))
     judged = pl.col("close_time").is_between(spans.fit.until, spans.validation.until, closed="right")
-    moved = bars.with_columns(
-        pl.when(judged).then(1.5 * pl.col(name)).otherwise(name) for name in ("open", "high", "low", "close")
-    )
+    prices = ("open", "high", "low", "close")
+    moved = bars.with_columns(pl.when(judged).then(1.5 * pl.col(name)).otherwise(pl.col(name)).alias(name) for name in prices)
     again = fit_embedder(
         forecaster(), series_of_bars(moved), panel_of_bars(moved), spans=spans, config=CONFIG, work="work", folder=tmp_path
     )
